@@ -1,0 +1,68 @@
+"""Ids that a retry finds again: each is derived from what it stands for, one uuid5 namespace per kind."""
+
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+_ROOT = uuid5(NAMESPACE_URL, "https://orderflow.dev/ids")
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def derive(kind: str, *parts: object) -> UUID:
+    """The id of `kind` for `parts`: the same parts always give the same id, other kinds never collide."""
+    return uuid5(uuid5(_ROOT, kind), "\x1f".join(str(part) for part in parts))
+
+
+def order_id(cart_id: UUID) -> UUID:
+    """The order that a cart becomes; checking the same cart out twice names the same order."""
+    return derive("order", cart_id)
+
+
+def intent_id(order: UUID, n: int) -> UUID:
+    """The order's n-th payment intent, counted from 1."""
+    return derive("intent", order, n)
+
+
+def reservation_id(order: UUID) -> UUID:
+    """The stock reservation of an order."""
+    return derive("reservation", order)
+
+
+def fulfillment_id(order: UUID, service: str, place: str, n: int) -> UUID:
+    """The n-th hand-off of an order to a fulfillment `service` at a location or supplier."""
+    return derive("fulfillment", order, service, place, n)
+
+
+def shipment_id(fulfillment: UUID, parcel_no: int) -> UUID:
+    """Parcel number `parcel_no` (from 1) of a fulfillment."""
+    return derive("shipment", fulfillment, parcel_no)
+
+
+def capture_id(intent: UUID, shipment_or_n: UUID | int) -> UUID:
+    """The capture of an intent for one shipment, or the n-th where no shipment causes it."""
+    return derive("capture", intent, shipment_or_n)
+
+
+def refund_id(order: UUID, cause: str, ref_id: UUID, method: str) -> UUID:
+    """The refund that one cause (return receipt, goodwill case, cancellation …) gives, per method."""
+    return derive("refund", order, cause, ref_id, method)
+
+
+def receipt_id(return_id: UUID, scan_id: UUID) -> UUID:
+    """The receipt that one warehouse scan of a return gives."""
+    return derive("receipt", return_id, scan_id)
+
+
+def movement_id(cause_event: UUID, sku: str, location: UUID) -> UUID:
+    """The stock movement that one cause makes for a sku at a location."""
+    return derive("movement", cause_event, sku, location)
+
+
+def message_id(cause_event: UUID, template: str, recipient_hash: str, channel: str, resend_no: int) -> UUID:
+    """The effect id of a message: one per cause, template, recipient, channel and wished resend."""
+    return derive("message", cause_event, template, recipient_hash, channel, resend_no)
+
+
+def order_number(order: UUID) -> str:
+    """The number people quote: the first 50 bits of the order id in Crockford base32, as `A7K3F-92QXM`."""
+    bits = order.int >> 78
+    text = "".join(_CROCKFORD[bits >> shift & 31] for shift in range(45, -1, -5))
+    return f"{text[:5]}-{text[5:]}"
