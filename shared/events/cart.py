@@ -1,0 +1,124 @@
+"""What the cart service tells the others: the life of a cart up to its frozen checkout.
+
+Amounts are minor units in the cart's currency; the stream is `cart-<cart_id>`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+from uuid import UUID
+
+from shared.domain import Sealed
+from shared.events.common import Charge, Contact, Destination, Line, Totals
+
+
+class CartItemCause(StrEnum):
+    """What put units into a cart."""
+
+    CUSTOMER = "CUSTOMER"
+    MERGE = "MERGE"
+    REORDER = "REORDER"
+
+
+class CartQuantityCause(StrEnum):
+    """What changed the quantity of a line that was in the cart already."""
+
+    CUSTOMER = "CUSTOMER"
+    MERGE = "MERGE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CartStarted:
+    """A cart exists; a guest's has no customer. `subject_id` names whose key seals its personal data."""
+
+    customer_id: UUID | None = None
+    subject_id: UUID
+    currency: str
+    locale: str
+    reorder_of: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CartItemAdded:
+    """A new line, with the unit price that the buyer saw then."""
+
+    line_id: UUID
+    sku: str
+    quantity: int
+    unit_price: int
+    customization: Sealed | None = None
+    cause: CartItemCause = CartItemCause.CUSTOMER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CartItemQuantityChanged:
+    """A line holds another quantity than before."""
+
+    line_id: UUID
+    from_quantity: int
+    to_quantity: int
+    cause: CartQuantityCause = CartQuantityCause.CUSTOMER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CartItemRemoved:
+    """A line left the cart with all its units."""
+
+    line_id: UUID
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CartDeliveryChosen:
+    """Who is written to, where the goods go and how; what is None is not chosen yet."""
+
+    contact: Contact | None = None
+    destination: Destination | None = None
+    method_id: str | None = None
+    pickup_location_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CartCheckedOut:
+    """The buyer bought: prices, taxes and delivery as frozen for the order `order_id`.
+
+    Σ line.gross + shipping.gross = totals.total. `pricing_version` is the pricing policy that made the prices.
+    """
+
+    order_id: UUID
+    customer_id: UUID | None = None
+    contact: Contact
+    destination: Destination
+    billing: Sealed | None = None
+    pickup_location_id: UUID | None = None
+    lines: tuple[Line, ...]
+    shipping: Charge
+    coupons: tuple[str, ...] = ()
+    totals: Totals
+    currency: str
+    locale: str
+    pricing_version: int
+    terms_version: str
+    create_account: bool = False
+    marketing_consent: bool = False
+    customer_note: Sealed | None = None
+
+
+CartEvent: TypeAlias = (
+    CartStarted
+    | CartItemAdded
+    | CartItemQuantityChanged
+    | CartItemRemoved
+    | CartDeliveryChosen
+    | CartCheckedOut
+)
+
+EVENTS: tuple[type[CartEvent], ...] = (
+    CartStarted,
+    CartItemAdded,
+    CartItemQuantityChanged,
+    CartItemRemoved,
+    CartDeliveryChosen,
+    CartCheckedOut,
+)
