@@ -52,12 +52,17 @@ class CartItemAdded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CartItemQuantityChanged:
-    """A line holds another quantity than before."""
+    """A line holds another quantity than before.
+
+    `added_line_id` is set when units of the same article were added under that id and joined this line, so
+    that adding them again is recognized as a repetition.
+    """
 
     line_id: UUID
     from_quantity: int
     to_quantity: int
     cause: CartQuantityCause = CartQuantityCause.CUSTOMER
+    added_line_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +88,7 @@ class CartDeliveryChosen:
 class CartCheckedOut:
     """The buyer bought: prices, taxes and delivery as frozen for the order `order_id`.
 
-    Σ line.gross + shipping.gross = totals.total. `pricing_version` is the pricing policy that made the prices.
+    Σ line.gross + shipping.gross = totals.total. `pricing_version` is the pricing policy that priced it.
     """
 
     order_id: UUID
