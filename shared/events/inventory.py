@@ -71,7 +71,7 @@ class ReversedDeduction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StockReserved:
-    """The units in `placed` are held for the order; `short` lists lines that got fewer than they asked for."""
+    """The units in `placed` are held for the order; `short`: lines that got less than asked for."""
 
     order_id: UUID
     revision: int = 0
@@ -116,7 +116,7 @@ class StockDeducted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StockRestocked:
-    """Units came back (`source_id`: the return, `receipt_id`: the scan); `reverses` names their deductions."""
+    """Units came back (`source_id`: return, `receipt_id`: scan); `reverses` names the deductions undone."""
 
     order_id: UUID
     source_id: UUID
