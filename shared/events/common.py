@@ -133,7 +133,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """An order's sums: total = items_net + items_tax + shipping_net + shipping_tax; `discount` is already inside."""
+    """An order's sums: total = items_net + items_tax + shipping_net + shipping_tax, after `discount`."""
 
     items_net: int
     items_tax: int
