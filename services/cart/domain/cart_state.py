@@ -1,0 +1,107 @@
+"""A cart as it is now: the fold of its events."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, assert_never
+from uuid import UUID
+
+from services.cart.domain.product import Product
+from services.cart.domain.quote import Item, Priced, quote
+from services.cart.domain.rules import PricingRules
+from shared.domain import Rejected
+from shared.events.cart import (
+    CartCheckedOut,
+    CartDeliveryChosen,
+    CartEvent,
+    CartItemAdded,
+    CartItemQuantityChanged,
+    CartItemRemoved,
+    CartStarted,
+)
+
+NOTHING_CHOSEN: Final = CartDeliveryChosen()
+
+
+class CartStatus(StrEnum):
+    """Where a cart is in its life."""
+
+    OPEN = "OPEN"
+    CHECKED_OUT = "CHECKED_OUT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cart:
+    """A cart as it is now. `removed` and `joined` are line ids that were used up: taken out again, or added
+    to another line of the same article."""
+
+    status: CartStatus = CartStatus.OPEN
+    customer_id: UUID | None
+    subject_id: UUID
+    currency: str
+    locale: str
+    items: tuple[Item, ...] = ()
+    removed: frozenset[UUID] = frozenset()
+    joined: frozenset[UUID] = frozenset()
+    delivery: CartDeliveryChosen = NOTHING_CHOSEN
+    coupons: tuple[str, ...] = ()
+    order_id: UUID | None = None
+    changed_at: datetime
+
+    def item(self, line_id: UUID) -> Item | None:
+        """The line of this id, if it is in the cart."""
+        return next((item for item in self.items if item.line_id == line_id), None)
+
+    def units(self, sku: str) -> int:
+        """How many units of the product all lines hold together."""
+        return sum(item.quantity for item in self.items if item.sku == sku)
+
+    def demand_currency(self, currency: str) -> None:
+        """Raises Rejected `currency_mismatch` if the cart is in another currency."""
+        if self.currency != currency:
+            raise Rejected("currency_mismatch", f"The cart is in {self.currency}, not in {currency}.")
+
+    def priced(self, products: Mapping[str, Product], rules: PricingRules) -> Priced:
+        """What the cart costs by these products (by sku) and rules."""
+        return quote(
+            self.items,
+            currency=self.currency,
+            locale=self.locale,
+            destination=self.delivery.destination,
+            method_id=self.delivery.method_id,
+            pickup=self.delivery.pickup_location_id is not None,
+            products=products,
+            rules=rules,
+        )
+
+
+def evolve(state: Cart | None, event: CartEvent, at: datetime) -> Cart:
+    """The cart after `event`."""
+    if isinstance(event, CartStarted):
+        return Cart(
+            customer_id=event.customer_id,
+            subject_id=event.subject_id,
+            currency=event.currency,
+            locale=event.locale,
+            changed_at=at,
+        )
+    assert state is not None, "a cart's stream begins with CartStarted"
+    cart = replace(state, changed_at=at)
+    match event:
+        case CartItemAdded(line_id=line_id, sku=sku, quantity=quantity, customization=customization):
+            item = Item(line_id=line_id, sku=sku, quantity=quantity, customization=customization)
+            return replace(cart, items=(*cart.items, item))
+        case CartItemQuantityChanged(line_id=line_id, to_quantity=quantity, added_line_id=added):
+            items = (replace(i, quantity=quantity) if i.line_id == line_id else i for i in cart.items)
+            joined = cart.joined if added is None else cart.joined | {added}
+            return replace(cart, items=tuple(items), joined=joined)
+        case CartItemRemoved(line_id=line_id):
+            items = (item for item in cart.items if item.line_id != line_id)
+            return replace(cart, items=tuple(items), removed=cart.removed | {line_id})
+        case CartDeliveryChosen():
+            return replace(cart, delivery=event)
+        case CartCheckedOut(order_id=order_id):
+            return replace(cart, status=CartStatus.CHECKED_OUT, order_id=order_id)
+        case _:
+            assert_never(event)

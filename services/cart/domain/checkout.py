@@ -1,0 +1,99 @@
+"""The checkout: freezes a cart, at the total that the buyer saw, into what the order will be."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from services.cart.domain.cart_state import Cart, CartStatus
+from services.cart.domain.pricing import PolicyAdopted
+from services.cart.domain.product import Product
+from services.cart.domain.quote import Priced
+from shared.domain import Rejected, Sealed, ids
+from shared.events.cart import CartCheckedOut, CartDeliveryChosen
+from shared.events.common import Destination
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOut:
+    """Buy the cart at the total (minor units) that the buyer saw; repeated, it names the same order.
+
+    `products` are at least the cart's, by sku. Refused: unknown_cart, empty_cart, email_missing,
+    address_incomplete{missing}, product_unavailable{skus}, quantity_limit{skus}, method_unavailable,
+    currency_mismatch, total_changed{total}.
+    """
+
+    cart_id: UUID
+    expected_total: int
+    currency: str
+    products: Mapping[str, Product]
+    policy: PolicyAdopted
+    terms_version: str
+    billing: Sealed | None = None
+    create_account: bool = False
+    marketing_consent: bool = False
+    customer_note: Sealed | None = None
+
+
+def check_out(cart: Cart, command: CheckOut) -> Sequence[CartCheckedOut]:
+    """The frozen cart; raises Rejected with one of the codes that CheckOut names."""
+    if cart.status is CartStatus.CHECKED_OUT:
+        return []
+    delivery, policy = cart.delivery, command.policy
+    if not cart.items:
+        raise Rejected("empty_cart", "There is nothing in the cart.")
+    if delivery.contact is None:
+        raise Rejected("email_missing", "Say where the confirmation should be sent.")
+    destination = _complete(delivery)
+    priced = cart.priced(command.products, policy.document)
+    _check_available(cart, priced, command.products)
+    if priced.shipping is None or _uncollected(cart, command.products):
+        raise Rejected("method_unavailable", "Choose a shipping method or pickup location for these lines.")
+    cart.demand_currency(command.currency)
+    total = priced.totals.total
+    if total != command.expected_total:
+        raise Rejected("total_changed", f"The total is {total} {cart.currency} now.", total=total)
+    return [
+        CartCheckedOut(
+            order_id=ids.order_id(command.cart_id),
+            customer_id=cart.customer_id,
+            contact=delivery.contact,
+            destination=destination,
+            billing=command.billing,
+            pickup_location_id=delivery.pickup_location_id,
+            lines=priced.lines,
+            shipping=priced.shipping,
+            coupons=cart.coupons,
+            totals=priced.totals,
+            currency=cart.currency,
+            locale=cart.locale,
+            pricing_version=policy.version,
+            terms_version=command.terms_version,
+            create_account=command.create_account,
+            marketing_consent=command.marketing_consent,
+            customer_note=command.customer_note,
+        )
+    ]
+
+
+def _complete(delivery: CartDeliveryChosen) -> Destination:
+    destination = delivery.destination
+    if destination is None:
+        raise Rejected("address_incomplete", "Say where the goods should go.", missing=("address",))
+    if not destination.complete and delivery.pickup_location_id is None:
+        missing = destination.missing
+        raise Rejected("address_incomplete", f"The address lacks {', '.join(missing)}.", missing=missing)
+    return destination
+
+
+def _check_available(cart: Cart, priced: Priced, products: Mapping[str, Product]) -> None:
+    skus = tuple(item.sku for item in cart.items if item.line_id in priced.unavailable)
+    if skus:
+        raise Rejected("product_unavailable", f"No longer sold: {', '.join(skus)}.", skus=skus)
+    skus = tuple(sku for sku, product in products.items() if cart.units(sku) > product.limit)
+    if skus:
+        raise Rejected("quantity_limit", f"Too many units of {', '.join(skus)}.", skus=skus)
+
+
+def _uncollected(cart: Cart, products: Mapping[str, Product]) -> bool:
+    pickup_only = any(products[item.sku].details.pickup_only for item in cart.items)
+    return pickup_only and cart.delivery.pickup_location_id is None
