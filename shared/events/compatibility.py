@@ -22,13 +22,11 @@ def _compare(
 ) -> Iterator[str]:
     old, new = _resolved(old, old_root), _resolved(new, new_root)
     here = path or "the event"
-    if any(old.get(key) != new.get(key) for key in SCALAR_KEYS):
+    if any(old.get(key) != new.get(key) for key in SCALAR_KEYS) or ("enum" in old) != ("enum" in new):
         yield f"{here} was {_shape(old)}, is {_shape(new)}"
         return
     if lost := set(old.get("enum", ())) - set(new.get("enum", ())):
         yield f"{here} no longer takes {', '.join(sorted(map(str, lost)))}"
-    if ("enum" in old) != ("enum" in new):
-        yield f"{here} was {_shape(old)}, is {_shape(new)}"
     choices, choices_now = old.get("anyOf", []), new.get("anyOf", [])
     if len(choices) != len(choices_now):
         yield f"{here} was {_shape(old)}, is {_shape(new)}"

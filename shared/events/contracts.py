@@ -167,7 +167,7 @@ def documents() -> dict[str, bytes]:
 
 
 def write(directory: Path = DIRECTORY) -> list[str]:
-    """Write all contracts below `directory`, or nothing if changes would break readers: those are returned."""
+    """Write all contracts below `directory`; if changes would break readers, only return those."""
     breaking = [
         f"{path}: {change}"
         for path, schema in schemas().items()
