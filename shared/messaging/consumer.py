@@ -1,0 +1,325 @@
+"""Hearing: apply a batch of records in one transaction, exactly once in effect, whatever the broker repeats.
+
+`handle_batch` is the entrance; it knows neither FastStream nor aiokafka. A record is dropped when its
+(epoch, version) is not above its stream's mark, applied when it is the next one, and parked otherwise.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import asyncpg
+import structlog
+from prometheus_client import Counter, Histogram
+
+from shared.domain import Rejected
+from shared.events.envelope import Cause, Recorded
+from shared.events.registry import Registry
+from shared.messaging import marks
+from shared.messaging.cloudevents import Incoming, KafkaRecord, Malformed, parse
+from shared.messaging.marks import Mark, Parked, Reason, stored
+from shared.store.errors import CONNECTION_LOST, TRY_AGAIN
+from shared.store.readmodel import ReadModel
+from shared.store.todo import Wanted
+from shared.store.unit_of_work import Store, UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+FIRST_RETRY = timedelta(seconds=1)
+LONGEST_RETRY = timedelta(minutes=5)
+
+APPLIED = Counter("orderflow_events_applied", "Events of other services applied", ["consumer", "type"])
+PASSED_OVER = Counter(
+    "orderflow_events_passed_over", "Records that changed nothing, by reason", ["consumer", "reason"]
+)
+PARKED = Counter("orderflow_events_parked", "Records parked, by reason", ["consumer", "reason"])
+AGE = Histogram(
+    "orderflow_event_age_seconds",
+    "From an event's commit at its owner to its effects committed here",
+    ["consumer"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
+)
+BATCH_SIZE = Histogram(
+    "orderflow_batch_size_events", "Records in a batch", ["consumer"], buckets=(1, 3, 10, 30, 100, 300, 1000)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """A command that follows from a foreign event; `expects` are the refusals that are no bug."""
+
+    command: Any
+    expects: frozenset[str] = frozenset()
+
+
+class Execute(Protocol):
+    """Runs one command of the service inside a unit of work. Raises Rejected."""
+
+    async def __call__(self, uow: UnitOfWork, command: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """What a service hears and what follows from it.
+
+    `react` is pure: a foreign event gives commands (Do) and effects (Wanted). `streams` names the streams a
+    command will decide over, as far as known beforehand, so that a batch loads them in one query. Events
+    older than `react_since` only project.
+    """
+
+    consumer: str
+    topics: Sequence[str]
+    registry: Registry
+    execute: Execute
+    react: Callable[[Recorded[Any]], Iterable[Do | Wanted]] = lambda _event: ()
+    streams: Callable[[Any], Iterable[str]] = lambda _command: ()
+    read_models: Sequence[ReadModel[Any]] = ()
+    react_since: datetime | None = None
+
+
+@dataclass
+class _Batch:
+    """What one transaction has found out so far."""
+
+    uow: UnitOfWork
+    marks: dict[str, Mark]
+    waiting: dict[tuple[str, int], Parked]
+    moved: dict[str, Mark] = field(default_factory=dict)
+    applied: list[Recorded[Any]] = field(default_factory=list)
+    park: dict[tuple[str, int], Parked] = field(default_factory=dict)
+    unpark: set[tuple[str, int]] = field(default_factory=set)
+    passed_over: list[str] = field(default_factory=list)
+
+
+class Consumer:
+    """Applies records to one service's store. Any number of replicas may run; marks keep them apart."""
+
+    def __init__(self, store: Store, subscription: Subscription) -> None:
+        self._store = store
+        self._sub = subscription
+
+    async def handle_batch(self, records: Sequence[KafkaRecord]) -> None:
+        """Apply records in order; when it returns, every one is applied, dropped or parked for good.
+
+        Raises only when the database is away; then nothing is lost if the same records come again.
+        """
+        BATCH_SIZE.labels(self._sub.consumer).observe(len(records))
+        try:
+            await self._apply_again_on_conflict(records)
+        except CONNECTION_LOST:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other events must flow
+            if len(records) > 1:
+                log.warning("batch_failed", records=len(records), error=repr(error))
+            for record in records:
+                await self._apply_alone(record)
+
+    async def retry_parked(self, limit: int = 100) -> int:
+        """Try records again whose turn and time have come; gives how many were tried."""
+        async with self._store.pool.acquire() as connection:
+            due = await marks.parked_due(connection, self._sub.consumer, self._store.clock(), limit)
+        for parked in due:
+            await self._apply_alone(parked.record)
+        return len(due)
+
+    async def _apply_alone(self, record: KafkaRecord) -> None:
+        """One record in its own transaction; if that fails for a reason of its own, it is parked."""
+        try:
+            await self._apply_again_on_conflict([record])
+        except (*CONNECTION_LOST, *TRY_AGAIN):
+            raise
+        except Exception as error:
+            log.exception("event_failed", topic=record.topic, offset=record.offset)
+            failure = error
+            await self._again_on_conflict(lambda serial: self._park_failed(record, failure, serial))
+
+    async def _apply_again_on_conflict(self, records: Sequence[KafkaRecord]) -> None:
+        await self._again_on_conflict(lambda serial: self._apply(records, serial))
+
+    async def _again_on_conflict(self, work: Callable[[bool], Any]) -> None:
+        """Conflicts and deadlocks say nothing about the events: try for as long as it takes."""
+        attempt = 0
+        while True:
+            try:
+                await work(attempt > 0)
+                return
+            except TRY_AGAIN:
+                attempt += 1
+                await asyncio.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 8)))  # noqa: S311 - jitter
+
+    async def _apply(self, records: Sequence[KafkaRecord], serial: bool) -> None:
+        incoming, malformed = _parse_all(records, self._store.clock())
+        reactions = {id(item): self._reactions(item) for item in incoming}
+        streams = {item.stream for item in incoming}
+        prefetch = {
+            stream
+            for _, wanted in reactions.values()
+            for do in wanted
+            if isinstance(do, Do)
+            for stream in self._sub.streams(do.command)
+        }
+        async with self._store.unit_of_work(Cause(), lock=prefetch if serial else ()) as uow:
+            batch = _Batch(
+                uow=uow,
+                marks=await marks.lock_marks(uow.connection, self._sub.consumer, streams),
+                waiting=await marks.parked_of(uow.connection, self._sub.consumer, streams),
+            )
+            await uow.prefetch(prefetch)
+            for item in incoming:
+                await self._take(batch, item, reactions[id(item)])
+            await self._write(batch, malformed)
+        self._count(batch, malformed)
+
+    async def _take(self, batch: _Batch, item: Incoming, reactions: "_Reactions") -> None:
+        """The one parking rule for one record, and what waited behind it."""
+        place, mark = (item.stream, item.version), batch.marks[item.stream]
+        if (item.epoch, item.version) <= (mark.epoch, mark.version):
+            batch.passed_over.append("duplicate")
+            batch.unpark.add(place)
+            return
+        if item.version != mark.version + 1 or item.epoch < mark.epoch:
+            if place not in batch.waiting:
+                self._park(batch, item, Reason.EARLY, None)
+            return
+        following: Incoming | None = item
+        while following is not None and await self._apply_next(batch, following, reactions):
+            parked = batch.waiting.get((following.stream, following.version + 1)) or batch.park.get(
+                (following.stream, following.version + 1)
+            )
+            following = parse(parked.record) if parked else None
+            reactions = self._reactions(following) if following else _NOTHING
+
+    async def _apply_next(self, batch: _Batch, item: Incoming, reactions: "_Reactions") -> bool:
+        """Decide and project the event that follows its stream's mark; False if it was parked instead."""
+        event, wanted = reactions
+        place = (item.stream, item.version)
+        if isinstance(event, Exception):
+            self._park(batch, item, Reason.FAILED, event)
+            return False
+        if event is None:
+            batch.passed_over.append("unknown_type")
+        else:
+            try:
+                with batch.uow.attempt(_cause_of(item)):
+                    await self._react(batch.uow, event, wanted)
+            except (asyncpg.PostgresError, *CONNECTION_LOST, *TRY_AGAIN):
+                raise
+            except Exception as error:
+                log.exception("reaction_failed", stream=item.stream, version=item.version, type=item.type)
+                self._park(batch, item, Reason.FAILED, error)
+                return False
+            batch.applied.append(event)
+        batch.marks[item.stream] = batch.moved[item.stream] = Mark(item.epoch, item.version)
+        batch.park.pop(place, None)
+        batch.unpark.add(place)
+        return True
+
+    async def _react(self, uow: UnitOfWork, event: Recorded[Any], wanted: Sequence[Do | Wanted]) -> None:
+        for do in wanted:
+            if isinstance(do, Wanted):
+                uow.want(do, event.event_id)
+                continue
+            try:
+                with uow.attempt(_cause_of(event)):
+                    await self._sub.execute(uow, do.command)
+            except Rejected as refusal:
+                if refusal.code not in do.expects:
+                    raise
+
+    def _reactions(self, item: Incoming) -> "_Reactions":
+        """The decoded event and what follows from it; None for an unknown type, an exception for bad data."""
+        if item.type not in self._sub.registry:
+            return None, ()
+        try:
+            event = item.decode(self._sub.registry)
+            if self._sub.react_since is not None and event.occurred_at < self._sub.react_since:
+                return event, ()
+            return event, tuple(self._sub.react(event))
+        except Exception as error:  # noqa: BLE001 - bad data or a bug: the event is parked with it
+            return error, ()
+
+    def _park(self, batch: _Batch, item: Incoming, reason: Reason, error: Exception | None) -> None:
+        place = (item.stream, item.version)
+        before = batch.waiting.get(place) or batch.park.get(place)
+        attempts = before.attempts + 1 if before and error else int(error is not None)
+        now = self._store.clock()
+        delay = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(attempts - 1, 16)) if error else timedelta()
+        batch.unpark.discard(place)
+        batch.park[place] = Parked(
+            stream=item.stream,
+            version=item.version,
+            record=stored(item.record),
+            reason=reason,
+            error=repr(error) if error else None,
+            attempts=attempts,
+            retry_at=now + delay,
+        )
+
+    async def _park_failed(self, record: KafkaRecord, error: Exception, serial: bool) -> None:
+        """Park a record whose transaction failed, unless it turned out not to be next in its turn."""
+        item = parse(record)
+        async with self._store.unit_of_work(Cause(), lock=[item.stream] if serial else ()) as uow:
+            batch = _Batch(
+                uow=uow,
+                marks=await marks.lock_marks(uow.connection, self._sub.consumer, [item.stream]),
+                waiting=await marks.parked_of(uow.connection, self._sub.consumer, [item.stream]),
+            )
+            mark = batch.marks[item.stream]
+            if (item.epoch, item.version) > (mark.epoch, mark.version):
+                self._park(batch, item, Reason.FAILED, error)
+            await self._write(batch, [])
+        self._count(batch, [])
+
+    async def _write(self, batch: _Batch, malformed: Sequence[Parked]) -> None:
+        connection, consumer = batch.uow.connection, self._sub.consumer
+        for model in self._sub.read_models:
+            await model.project(connection, batch.applied)
+        await marks.move_marks(connection, consumer, batch.moved)
+        await marks.unpark(connection, consumer, batch.unpark & batch.waiting.keys())
+        if rows := [*batch.park.values(), *malformed]:
+            await marks.park(connection, consumer, rows)
+
+    def _count(self, batch: _Batch, malformed: Sequence[Parked]) -> None:
+        consumer, now = self._sub.consumer, self._store.clock()
+        for event in batch.applied:
+            APPLIED.labels(consumer, event.type).inc()
+            AGE.labels(consumer).observe(max(0.0, (now - event.occurred_at).total_seconds()))
+        for reason in batch.passed_over:
+            PASSED_OVER.labels(consumer, reason).inc()
+        for parked in [*batch.park.values(), *malformed]:
+            PARKED.labels(consumer, parked.reason).inc()
+
+
+_Reactions = tuple[Recorded[Any] | Exception | None, tuple[Do | Wanted, ...]]
+_NOTHING: _Reactions = (None, ())
+
+
+def _cause_of(event: Incoming | Recorded[Any]) -> Cause:
+    return Cause(
+        correlation_id=event.correlation_id, causation_id=event.event_id, traceparent=event.traceparent
+    )
+
+
+def _parse_all(records: Sequence[KafkaRecord], now: datetime) -> tuple[list[Incoming], list[Parked]]:
+    """Readable records in order, and the damaged ones as parked rows that only a person can end."""
+    incoming: list[Incoming] = []
+    malformed: list[Parked] = []
+    for record in records:
+        try:
+            incoming.append(parse(record))
+        except Malformed as error:
+            malformed.append(
+                Parked(
+                    stream=f"!{record.topic}/{record.partition}",
+                    version=record.offset,
+                    record=stored(record),
+                    reason=Reason.MALFORMED,
+                    error=str(error),
+                    attempts=1,
+                    retry_at=now,
+                )
+            )
+    return incoming, malformed

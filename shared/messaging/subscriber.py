@@ -1,0 +1,135 @@
+"""FastStream in front of `handle_batch`: offsets are committed only after the database transaction."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaAckableMessage
+from prometheus_client import Gauge
+
+from shared.messaging.cloudevents import KafkaRecord
+from shared.messaging.consumer import Consumer
+from shared.messaging.topics import ensure_topics
+from shared.store.errors import CONNECTION_LOST
+
+log = structlog.get_logger(__name__)
+
+LAG = Gauge(
+    "orderflow_consumer_lag_events", "Events in assigned partitions not yet fetched", ["consumer", "topic"]
+)
+RETRY_PARKED_S = 1.0
+
+
+class Subscriber:
+    """One member of a service's consumer group.
+
+    `instance` names this replica for ever, so that its restart costs no rebalance; None: a dynamic member.
+    """
+
+    def __init__(
+        self, consumer: Consumer, *, group: str, topics: Sequence[str], bootstrap: str, instance: str | None
+    ) -> None:
+        self._consumer = consumer
+        self._group = group
+        self._topics = topics
+        self._bootstrap = bootstrap
+        self._broker = KafkaBroker(
+            bootstrap,
+            consumer_only=True,
+            graceful_timeout=15,
+            metadata_max_age_ms=5_000,
+            logger=logging.getLogger("faststream"),
+            log_level=logging.DEBUG,
+        )
+        self._subscription = self._broker.subscriber(
+            *topics,
+            group_id=group,
+            batch=True,
+            max_records=1000,
+            batch_timeout_ms=20,
+            no_reply=True,
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            auto_offset_reset="earliest",
+            group_instance_id=instance,
+            session_timeout_ms=6_000,
+            heartbeat_interval_ms=2_000,
+            parser=self._parse,
+            decoder=self._decode,
+        )
+        self._subscription(self._handle)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Hear until `stop` is set, then finish the batch in hand, commit and leave the group."""
+        if not await self._start(stop):
+            return
+        try:
+            while not stop.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), RETRY_PARKED_S)
+                await self._look_after()
+        finally:
+            await self._broker.stop()
+
+    async def _start(self, stop: asyncio.Event) -> bool:
+        """Join the group as soon as the broker answers; False if `stop` came first."""
+        while not stop.is_set():
+            try:
+                await ensure_topics(self._bootstrap, self._topics)
+                await self._broker.start()
+            except (KafkaError, OSError) as error:
+                log.warning("broker_away", group=self._group, error=repr(error))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), 1.0)
+            else:
+                return True
+        return False
+
+    async def _look_after(self) -> None:
+        """Retry parked records and measure the lag; a lost database only postpones this."""
+        try:
+            await self._consumer.retry_parked()
+        except CONNECTION_LOST as error:
+            log.warning("parked_not_retried", group=self._group, error=repr(error))
+        kafka = self._subscription.consumer
+        if kafka is None:
+            return
+        lag = dict.fromkeys(self._topics, 0)
+        for partition in kafka.assignment():
+            highwater = kafka.highwater(partition)
+            position = kafka._subscription.subscription.assignment.state_value(partition)._position
+            if highwater is not None and position is not None:
+                lag[partition.topic] += max(0, highwater - position)
+        for topic, behind in lag.items():
+            LAG.labels(self._group, topic).set(behind)
+
+    async def _handle(self, records: Any) -> None:
+        batch: Sequence[KafkaRecord] = records
+        try:
+            await self._consumer.handle_batch(batch)
+        except CONNECTION_LOST as error:
+            log.warning("batch_waits_for_database", group=self._group, records=len(batch), error=repr(error))
+            await asyncio.sleep(1.0)
+            raise
+
+    async def _parse(self, records: Any) -> KafkaAckableMessage:
+        """Hand the records on untouched: the default parser loses a batch over one bad header."""
+        assert self._subscription.consumer is not None
+        return KafkaAckableMessage(
+            body=b"",
+            headers={},
+            raw_message=records,
+            consumer=self._subscription.consumer,
+            message_id=f"{records[0].partition}-{records[0].offset}",
+            correlation_id=None,
+            reply_to="",
+            content_type=None,
+        )
+
+    async def _decode(self, message: Any) -> Any:
+        return message.raw_message

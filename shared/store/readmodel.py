@@ -1,0 +1,185 @@
+"""Read models: rows folded from events. One fold serves inline, consumed and rebuilt rows."""
+
+import types
+import typing
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Generic, TypeVar, cast
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from shared.events.envelope import Recorded
+from shared.store.connection import Connection, Record
+
+R = TypeVar("R")
+Key = tuple[Hashable, ...]
+
+_PLAIN: dict[object, str] = {
+    str: "text",
+    int: "bigint",
+    bool: "boolean",
+    UUID: "uuid",
+    datetime: "timestamptz",
+    date: "date",
+}
+
+
+@dataclass(frozen=True)
+class ReadModel(Generic[R]):
+    """A table whose rows are folded from events.
+
+    `row` is a frozen dataclass whose fields are the columns (str, int, bool, UUID, datetime and date as
+    such, StrEnum as text, anything else as jsonb); `key` names the primary key columns. `keys(event)` gives
+    the rows an event touches and `fold(row, event, key)` the row's next value, None to delete it: both pure.
+    `events` are the types it listens to. `shared_rows`: several streams feed one row, so writers take turns
+    and the fold must commute across streams.
+    """
+
+    name: str
+    row: type[R]
+    key: tuple[str, ...]
+    events: frozenset[type[Any]]
+    keys: Callable[[Recorded[Any]], Sequence[Key]]
+    fold: Callable[[R | None, Recorded[Any], Key], R | None]
+    shared_rows: bool = False
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The table's columns in the order of the row's fields."""
+        return tuple(field.name for field in fields(self.row))  # type: ignore[arg-type]
+
+    @cached_property
+    def _codecs(self) -> Mapping[str, "_Codec"]:
+        hints = typing.get_type_hints(self.row)
+        return {name: _Codec.of(hints[name]) for name in self.columns}
+
+    @cached_property
+    def _key_types(self) -> tuple[str, ...]:
+        return tuple(self._codecs[name].column for name in self.key)
+
+    def encode(self, row: R) -> tuple[object, ...]:
+        """The row as column values."""
+        values = ((codec, getattr(row, name)) for name, codec in self._codecs.items())
+        return tuple(None if value is None else codec.encode(value) for codec, value in values)
+
+    def decode(self, record: Record) -> R:
+        """The row that these column values hold."""
+        values = ((name, codec, record[name]) for name, codec in self._codecs.items())
+        return self.row(
+            **{name: None if value is None else codec.decode(value) for name, codec, value in values}
+        )
+
+    def select(self, condition: str, table: str | None = None) -> str:
+        """SQL that reads whole rows where `condition` holds."""
+        return f"SELECT {', '.join(self.columns)} FROM {table or self.name} WHERE {condition}"  # noqa: S608
+
+    async def find(self, connection: Connection, *key: Hashable) -> R | None:
+        """The row with this key, or None."""
+        condition = " AND ".join(f"{name} = ${n}" for n, name in enumerate(self.key, start=1))
+        record = await connection.fetchrow(self.select(condition), *key)
+        return None if record is None else self.decode(record)
+
+    async def query(self, connection: Connection, condition: str, *arguments: object) -> list[R]:
+        """The rows where `condition` (SQL, may end in ORDER BY and LIMIT) holds."""
+        return [self.decode(record) for record in await connection.fetch(self.select(condition), *arguments)]
+
+    async def project(
+        self, connection: Connection, events: Sequence[Recorded[Any]], table: str | None = None
+    ) -> None:
+        """Fold `events`, in this order, into the rows of `table` (the live one by default).
+
+        Runs in the caller's transaction. Events of other types are passed over.
+        """
+        table = table or self.name
+        touched = [(event, self.keys(event)) for event in events if type(event.data) in self.events]
+        keys = sorted({key for _, of_event in touched for key in of_event}, key=repr)
+        if not keys:
+            return
+        if self.shared_rows:
+            await connection.execute(_LOCK_KEYS, [f"{self.name}{key!r}" for key in keys])
+        before = await self._rows(connection, table, keys)
+        rows: dict[Key, R | None] = dict(before)
+        for event, of_event in touched:
+            for key in of_event:
+                rows[key] = self.fold(rows.get(key), event, key)
+        await self._write(
+            connection, table, [rows[key] for key in keys if rows.get(key) not in (None, before.get(key))]
+        )
+        await self._delete(
+            connection, table, [key for key in keys if rows.get(key) is None and key in before]
+        )
+
+    async def _rows(self, connection: Connection, table: str, keys: Sequence[Key]) -> dict[Key, R]:
+        arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(self._key_types, start=1))
+        condition = f"({', '.join(self.key)}) IN (SELECT * FROM unnest({arrays}))"  # noqa: S608
+        records = await connection.fetch(self.select(condition, table), *map(list, zip(*keys, strict=True)))
+        return {tuple(record[name] for name in self.key): self.decode(record) for record in records}
+
+    async def _write(self, connection: Connection, table: str, rows: Sequence[R | None]) -> None:
+        if not rows:
+            return
+        values = ", ".join(f"${n}" for n in range(1, len(self.columns) + 1))
+        changes = ", ".join(f"{name} = excluded.{name}" for name in self.columns if name not in self.key)
+        await connection.executemany(
+            f"INSERT INTO {table} ({', '.join(self.columns)}) VALUES ({values}) "  # noqa: S608
+            f"ON CONFLICT ({', '.join(self.key)}) DO " + (f"UPDATE SET {changes}" if changes else "NOTHING"),
+            [self.encode(row) for row in rows if row is not None],
+        )
+
+    async def _delete(self, connection: Connection, table: str, keys: Sequence[Key]) -> None:
+        if keys:
+            condition = " AND ".join(f"{name} = ${n}" for n, name in enumerate(self.key, start=1))
+            await connection.executemany(f"DELETE FROM {table} WHERE {condition}", keys)  # noqa: S608
+
+    async def content_hash(self, connection: Connection, table: str | None = None) -> str:
+        """A hash of the rows whatever their order: row count and two sums of 64-bit row hashes."""
+        columns = ", ".join(self.columns)
+        record = await connection.fetchrow(
+            f"SELECT count(*) AS n, coalesce(sum(hashtextextended(r::text, 0)::numeric), 0) AS a, "  # noqa: S608
+            f"coalesce(sum(hashtextextended(r::text, 1)::numeric), 0) AS b "
+            f"FROM (SELECT {columns} FROM {table or self.name}) AS r"
+        )
+        assert record is not None
+        return f"{record['n']}-{int(record['a']) % 2**64:016x}{int(record['b']) % 2**64:016x}"
+
+
+_LOCK_KEYS = """
+SELECT pg_advisory_xact_lock(h) FROM (
+    SELECT DISTINCT hashtextextended(k, 7) AS h FROM unnest($1::text[]) AS k ORDER BY h
+) AS ordered
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Codec:
+    """How one field is a column: its Postgres type and the way there and back."""
+
+    column: str
+    encode: Callable[[Any], object]
+    decode: Callable[[Any], Any]
+
+    @classmethod
+    def of(cls, hint: object) -> "_Codec":
+        inner = _without_none(hint)
+        if inner in _PLAIN:
+            return cls(_PLAIN[inner], _same, _same)
+        if isinstance(inner, type) and issubclass(inner, StrEnum):
+            return cls("text", str, inner)
+        adapter: TypeAdapter[Any] = TypeAdapter(cast(Any, inner))
+        return cls("jsonb", lambda value: adapter.dump_json(value).decode(), adapter.validate_json)
+
+
+def _same(value: object) -> object:
+    return value
+
+
+def _without_none(hint: object) -> object:
+    """The type behind `X | None` and NewType."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        inner = [part for part in typing.get_args(hint) if part is not type(None)]
+        return _without_none(inner[0]) if len(inner) == 1 else hint
+    return _without_none(hint.__supertype__) if isinstance(hint, typing.NewType) else hint

@@ -1,0 +1,128 @@
+"""The events table: load whole streams, append with expected versions, read on in order."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from shared.domain import category_of
+from shared.events.envelope import Actor, ActorKind, Recorded
+from shared.events.registry import Registry
+from shared.store.connection import Connection, Record
+from shared.store.errors import Conflict
+
+_COLUMNS = "stream_id, version, event_id, type, schema_version, occurred_at, data, meta"
+
+_LOAD = f"""
+SELECT {_COLUMNS} FROM events WHERE stream_id = ANY($1::text[]) ORDER BY stream_id, version
+"""  # noqa: S608 - constant text
+
+# `gaps` are streams whose expected version does not exist: the unique constraint alone would let them pass.
+_APPEND = """
+WITH stored AS (
+    INSERT INTO events (stream_id, version, event_id, type, schema_version, occurred_at, data, meta)
+    SELECT stream_id, version, event_id, type, schema_version, occurred_at, data, meta
+    FROM unnest($1::text[], $2::int[], $3::uuid[], $4::text[], $5::int[], $6::timestamptz[],
+                $7::bytea[], $8::jsonb[], $9::bool[])
+         WITH ORDINALITY AS new(stream_id, version, event_id, type, schema_version, occurred_at,
+                                data, meta, public, n)
+    ORDER BY n
+    RETURNING position, stream_id
+), told AS (
+    INSERT INTO outbox (position)
+    SELECT position FROM stored WHERE split_part(stream_id, '-', 1) = ANY($10::text[])
+), gaps AS (
+    SELECT 1 FROM unnest($11::text[], $12::int[]) AS expected(stream_id, version)
+    WHERE NOT EXISTS (SELECT 1 FROM events e
+                      WHERE e.stream_id = expected.stream_id AND e.version = expected.version)
+)
+SELECT (SELECT count(*) FROM gaps) AS gaps
+"""
+
+
+async def load(
+    connection: Connection, registry: Registry, streams: Sequence[str]
+) -> dict[str, list[Recorded[Any]]]:
+    """All events of `streams`, each list in version order; a stream without events has an empty list."""
+    found: dict[str, list[Recorded[Any]]] = {stream: [] for stream in streams}
+    for row in await connection.fetch(_LOAD, list(streams)):
+        found[row["stream_id"]].append(recorded(registry, row))
+    return found
+
+
+async def append(
+    connection: Connection,
+    registry: Registry,
+    events: Sequence[Recorded[Any]],
+    expected: Mapping[str, int],
+    public: Iterable[str],
+) -> None:
+    """Write `events` sorted by stream, and an outbox row for those of `public` categories.
+
+    `expected` is the last version each stream had when it was loaded. Raises Conflict (and the caller's
+    transaction must end) if a stream has moved on or never had that version.
+    """
+    ordered = sorted(events, key=lambda event: (event.stream, event.version))
+    needed = [(stream, version) for stream, version in sorted(expected.items()) if version > 0]
+    public = set(public)
+    gaps = await connection.fetchval(
+        _APPEND,
+        [event.stream for event in ordered],
+        [event.version for event in ordered],
+        [event.event_id for event in ordered],
+        [event.type for event in ordered],
+        [event.schema_version for event in ordered],
+        [event.occurred_at for event in ordered],
+        [registry.encode(event.data) for event in ordered],
+        [encode_meta(event) for event in ordered],
+        [category_of(event.stream) in public for event in ordered],
+        list(public),
+        [stream for stream, _ in needed],
+        [version for _, version in needed],
+    )
+    if gaps:
+        raise Conflict(f"{gaps} of {len(needed)} streams do not have their expected version")
+
+
+async def read_on(
+    connection: Connection, registry: Registry, where: str, *arguments: object, chunk: int = 2000
+) -> AsyncIterator[list[Recorded[Any]]]:
+    """Committed events that `where` selects, by position, in bounded memory; needs an open transaction."""
+    query = f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY position"  # noqa: S608 - from our own code
+    cursor = await connection.cursor(query, *arguments)
+    while rows := await cursor.fetch(chunk):
+        yield [recorded(registry, row) for row in rows]
+
+
+def encode_meta(event: Recorded[Any]) -> str:
+    """The part of the envelope that has no column of its own, as JSON."""
+    return orjson.dumps(
+        {
+            "correlation_id": event.correlation_id,
+            "causation_id": event.causation_id,
+            "actor": {"kind": event.actor.kind, "id": event.actor.id},
+            "epoch": event.epoch,
+            "traceparent": event.traceparent,
+        }
+    ).decode()
+
+
+def recorded(registry: Registry, row: Record) -> Recorded[Any]:
+    """The event of one row of the events table."""
+    meta = orjson.loads(row["meta"])
+    causation = meta["causation_id"]
+    return Recorded(
+        stream=row["stream_id"],
+        version=row["version"],
+        event_id=row["event_id"],
+        type=row["type"],
+        schema_version=registry.schema_version(row["type"]),
+        occurred_at=row["occurred_at"],
+        correlation_id=UUID(meta["correlation_id"]),
+        causation_id=UUID(causation) if causation else None,
+        actor=Actor(ActorKind(meta["actor"]["kind"]), meta["actor"]["id"]),
+        epoch=meta["epoch"],
+        data=registry.decode(row["type"], row["schema_version"], row["data"]),
+        traceparent=meta.get("traceparent"),
+    )

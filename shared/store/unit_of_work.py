@@ -1,0 +1,333 @@
+"""A unit of work: load streams, decide in memory, write everything that follows in one transaction."""
+
+import random
+from asyncio import Event, sleep
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from shared.domain import Decider, category_of, key_of
+from shared.domain.ids import derive
+from shared.events.envelope import Cause, Recorded, event_id
+from shared.events.registry import Registry
+from shared.store import streams, todo
+from shared.store.connection import Connection, Pool
+from shared.store.errors import TRY_AGAIN, Conflict, KeyReused, LeaseLost
+from shared.store.idempotency import Answer, remember
+from shared.store.readmodel import ReadModel
+
+S = TypeVar("S")
+C = TypeVar("C")
+E = TypeVar("E")
+T = TypeVar("T")
+React = Callable[[Recorded[Any]], Iterable[todo.Wanted]]
+
+ATTEMPTS = 12
+"""How often a unit of work is tried when others keep writing the same streams first."""
+
+_LOCK_STREAMS = """
+SELECT pg_advisory_xact_lock(h) FROM (
+    SELECT DISTINCT hashtextextended(s, 3) AS h FROM unnest($1::text[]) AS s ORDER BY h
+) AS ordered
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """One stream as this unit of work sees it: stored events plus its own new ones."""
+
+    loaded: int
+    version: int
+    before: Any
+    state: Any
+    correlation_id: UUID | None
+
+
+class UnitOfWork:
+    """What one transaction reads and writes. Made by Store.unit_of_work; used inside its `async with`."""
+
+    def __init__(self, store: "Store", connection: Connection, cause: Cause, now: datetime) -> None:
+        self.connection = connection
+        self.now = now
+        self._store = store
+        self._cause = cause
+        self._streams: dict[str, _Stream] = {}
+        self._correlation = cause.correlation_id
+        self._events: list[Recorded[Any]] = []
+        self._wanted: list[todo.Entry] = []
+        self._finished: list[todo.Todo] = []
+        self._answer: Answer | None = None
+
+    @property
+    def events(self) -> Sequence[Recorded[Any]]:
+        """The new events so far, in the order of their decisions."""
+        return tuple(self._events)
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """The streams loaded so far."""
+        return frozenset(self._streams)
+
+    async def prefetch(self, stream_ids: Iterable[str]) -> None:
+        """Load streams in one query, so that the `state` calls that follow ask the database nothing."""
+        missing = sorted(set(stream_ids) - self._streams.keys())
+        if not missing:
+            return
+        found = await streams.load(self.connection, self._store.registry, missing)
+        for stream, events in found.items():
+            evolve = self._store.decider_of(stream).evolve
+            state: Any = None
+            for event in events:
+                state = evolve(state, event.data, event.occurred_at)
+            correlation = events[0].correlation_id if events else None
+            self._streams[stream] = _Stream(len(events), len(events), state, state, correlation)
+
+    async def state(self, decider: Decider[S, C, E], key: object) -> S | None:
+        """The state of one aggregate, this unit's own new events included; None if it does not exist."""
+        stream = decider.stream(key)
+        await self.prefetch([stream])
+        found = self._streams[stream]
+        if self._correlation is None:
+            self._correlation = found.correlation_id
+        state: S | None = found.state
+        return state
+
+    def version(self, decider: Decider[S, C, E], key: object) -> int:
+        """The version of a stream that was loaded, this unit's own new events included; 0 if it is empty."""
+        return self._streams[decider.stream(key)].version
+
+    async def decide(self, decider: Decider[S, C, E], key: object, command: C) -> Sequence[E]:
+        """Let the aggregate decide and take its events down. Raises Rejected."""
+        state: S | None = await self.state(decider, key)
+        events = decider.decide(state, command)
+        self.append(decider.stream(key), events)
+        return events
+
+    def append(self, stream: str, events: Sequence[object]) -> None:
+        """Take down new events of a stream that this unit has loaded."""
+        if not events:
+            return
+        found = self._streams[stream]
+        if self._correlation is None:
+            self._correlation = found.correlation_id or _own_correlation(stream)
+        evolve = self._store.decider_of(stream).evolve
+        version, state = found.version, found.state
+        for data in events:
+            version += 1
+            state = evolve(state, data, self.now)
+            self._events.append(
+                self._record(stream, version, data, found.correlation_id or self._correlation)
+            )
+        self._streams[stream] = _Stream(found.loaded, version, found.before, state, found.correlation_id)
+
+    def want(self, wanted: todo.Wanted, cause_id: UUID) -> None:
+        """Note something to do that no event asks for, such as an effect that a timer starts."""
+        correlation = self._correlation or _own_correlation(wanted.stream)
+        self._wanted.append(
+            todo.Entry(
+                todo_id=wanted.todo_id(cause_id),
+                wanted=wanted,
+                due=wanted.due or self.now,
+                correlation_id=correlation,
+                causation_id=self._cause.causation_id,
+            )
+        )
+
+    def finish(self, row: todo.Todo) -> None:
+        """The outcome of this todo row is recorded here: delete it in the same transaction."""
+        self._finished.append(row)
+
+    def answer(self, answer: Answer) -> None:
+        """Keep the answer to a request with an Idempotency-Key."""
+        self._answer = answer
+
+    @contextmanager
+    def attempt(self, cause: Cause) -> Iterator[None]:
+        """Decide for `cause`; if the block raises, nothing of it stays in this unit of work."""
+        saved = (self._cause, self._correlation, dict(self._streams), len(self._events), len(self._wanted))
+        self._cause, self._correlation = cause, cause.correlation_id
+        try:
+            yield
+        except BaseException:
+            loaded = {s: f for s, f in self._streams.items() if s not in saved[2]}
+            self._streams = {**{s: _fresh(f) for s, f in loaded.items()}, **saved[2]}
+            del self._events[saved[3] :]
+            del self._wanted[saved[4] :]
+            raise
+        finally:
+            self._cause, self._correlation = saved[0], saved[1]
+
+    async def flush(self) -> None:
+        """Write everything. Raises Conflict, LeaseLost or KeyReused; then the transaction must end."""
+        for row in self._finished:
+            if not await todo.finish(self.connection, row):
+                raise LeaseLost(str(row.todo_id))
+        if self._events:
+            await self._append()
+            for model in self._store.read_models:
+                await model.project(self.connection, self._events)
+        follow_ups = [
+            todo.follow_up(event, wanted) for event in self._events for wanted in self._store.react(event)
+        ]
+        asked, dropped = self._timers()
+        await todo.remove_timers(self.connection, dropped)
+        await todo.add(self.connection, [*follow_ups, *self._wanted, *asked])
+        if self._answer is not None:
+            try:
+                await remember(self.connection, self._answer)
+            except asyncpg.UniqueViolationError as error:
+                raise KeyReused(self._answer.key) from error
+
+    async def _append(self) -> None:
+        expected = {event.stream: self._streams[event.stream].loaded for event in self._events}
+        try:
+            await streams.append(
+                self.connection, self._store.registry, self._events, expected, self._store.public
+            )
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name == "events_stream_version":
+                raise Conflict(error.detail or "a stream has moved on") from error
+            raise
+
+    def _timers(self) -> tuple[list[todo.Entry], list[UUID]]:
+        """Timers to set or move, and timers to forget: what `deadlines` says now against before."""
+        asked: list[todo.Entry] = []
+        dropped: list[UUID] = []
+        last = {event.stream: event for event in self._events}
+        for stream, event in last.items():
+            found, deadlines = self._streams[stream], self._store.decider_of(stream).deadlines
+            before = deadlines(found.before) if found.before is not None else {}
+            after = deadlines(found.state)
+            dropped.extend(todo.timer_id(stream, name) for name in before.keys() - after.keys())
+            asked.extend(
+                todo.Entry(
+                    todo_id=todo.timer_id(stream, name),
+                    wanted=todo.timer(stream, name),
+                    due=due,
+                    correlation_id=event.correlation_id,
+                    causation_id=event.event_id,
+                )
+                for name, due in after.items()
+                if before.get(name) != due
+            )
+        return asked, dropped
+
+    def _record(self, stream: str, version: int, data: object, correlation: UUID) -> Recorded[Any]:
+        name = type(data).__name__
+        return Recorded(
+            stream=stream,
+            version=version,
+            event_id=event_id(self._store.epoch, stream, version),
+            type=name,
+            schema_version=self._store.registry.schema_version(name),
+            occurred_at=self.now,
+            correlation_id=correlation,
+            causation_id=self._cause.causation_id,
+            actor=self._cause.actor,
+            epoch=self._store.epoch,
+            data=data,
+            traceparent=self._cause.traceparent,
+        )
+
+
+def _fresh(found: _Stream) -> _Stream:
+    return _Stream(found.loaded, found.loaded, found.before, found.before, found.correlation_id)
+
+
+def _own_correlation(stream: str) -> UUID:
+    """A new stream that nothing else caused is followed by its own id."""
+    try:
+        return UUID(key_of(stream))
+    except ValueError:
+        return derive("correlation", stream)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a service keeps: its event types, aggregates, own read models, and what its own events ask for."""
+
+    registry: Registry
+    deciders: Sequence[Decider[Any, Any, Any]]
+    read_models: Sequence[ReadModel[Any]] = ()
+    react: React = lambda _event: ()
+
+
+class Store:
+    """One service's memory in Postgres. `clock` gives aware UTC instants."""
+
+    def __init__(
+        self, pool: Pool, definition: Definition, *, epoch: int, clock: Callable[[], datetime]
+    ) -> None:
+        self.pool = pool
+        self.registry = definition.registry
+        self.read_models = tuple(definition.read_models)
+        self.react = definition.react
+        self.public = frozenset(decider.category for decider in definition.deciders if decider.public)
+        self.epoch = epoch
+        self.clock = clock
+        self.outbox_written = Event()
+        self.todo_written = Event()
+        self._deciders = {decider.category: decider for decider in definition.deciders}
+
+    def decider_of(self, stream: str) -> Decider[Any, Any, Any]:
+        """The aggregate kind of a stream id."""
+        return self._deciders[category_of(stream)]
+
+    @asynccontextmanager
+    async def unit_of_work(
+        self, cause: Cause, *, lock: Iterable[str] = (), now: datetime | None = None
+    ) -> AsyncIterator[UnitOfWork]:
+        """One try at a unit of work: leaving the block writes all in one transaction, an exception nothing.
+
+        `lock`: streams that other units with the same wish must wait for. Raises Conflict, LeaseLost,
+        KeyReused or the driver's errors.
+        """
+        async with self.pool.acquire() as connection, connection.transaction():
+            if names := sorted(lock):
+                await connection.execute(_LOCK_STREAMS, names)
+            uow = UnitOfWork(self, connection, cause, now or self.clock())
+            yield uow
+            await uow.flush()
+        self.wake()
+
+    async def transact(self, cause: Cause, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+        """Run `work` as a unit of work, again with jitter on fresh state when another writer was first.
+
+        From the second try on it waits its turn under advisory locks. `work` must have no effect but on its
+        unit. Raises what `work` raises, and Conflict after ATTEMPTS tries.
+        """
+        lock: frozenset[str] = frozenset()
+        for attempt in range(1, ATTEMPTS + 1):
+            uow: UnitOfWork | None = None
+            try:
+                async with self.unit_of_work(cause, lock=lock) as uow:
+                    return await work(uow)
+            except TRY_AGAIN:
+                if attempt == ATTEMPTS:
+                    raise
+                lock |= uow.touched if uow is not None else frozenset()
+                await sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 6)))  # noqa: S311 - jitter
+        raise AssertionError("unreachable")
+
+    def wake(self) -> None:
+        """Tell this process's relay and worker that there may be work."""
+        self.outbox_written.set()
+        self.todo_written.set()
+
+    async def load(self, stream_ids: Sequence[str]) -> Mapping[str, list[Recorded[Any]]]:
+        """The events of streams as they stand now, for reading only."""
+        async with self.pool.acquire() as connection:
+            return await streams.load(connection, self.registry, stream_ids)
+
+    async def read(self, decider: Decider[S, C, E], key: object) -> S | None:
+        """The state of one aggregate as it stands now, for reading only."""
+        stream = decider.stream(key)
+        state: S | None = None
+        for event in (await self.load([stream]))[stream]:
+            state = decider.evolve(state, event.data, event.occurred_at)
+        return state

@@ -1,0 +1,205 @@
+"""The todo worker: runs due timers, own reactions and effects, each until its outcome is recorded."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import asyncpg
+import structlog
+from pydantic import TypeAdapter
+
+from shared.domain import Rejected, category_of, key_of
+from shared.events.envelope import Cause
+from shared.store import todo
+from shared.store.errors import CONNECTION_LOST, LeaseLost
+from shared.store.todo import Kind, Todo, Wanted
+from shared.store.unit_of_work import Store, UnitOfWork
+
+log = structlog.get_logger(__name__)
+
+FIRST_RETRY_S = 0.25
+LONGEST_RETRY_S = 300.0
+TIMER_REPEAT = timedelta(seconds=60)
+"""A deadline that its state still asks for after it fired is looked at again after this time."""
+
+
+class Unavailable(Exception):  # noqa: N818
+    """The outside gave no answer that can be recorded; the effect is tried again with the same key."""
+
+
+class Execute(Protocol):
+    """Runs one command of the service inside a unit of work. Raises Rejected."""
+
+    async def __call__(self, uow: UnitOfWork, command: Any) -> None: ...
+
+
+Effect = Callable[[Todo], Awaitable[Sequence[Any]]]
+"""Makes one outside call and gives the commands that record its outcome. Raises Unavailable."""
+
+OnDeadline = Callable[[Any, str, datetime], Any]
+"""(state, timer, now) -> a command, a Wanted effect, or None if nothing is to be decided."""
+
+
+@dataclass(frozen=True)
+class Duties:
+    """What a worker can do: commands by type, effects by name, deadlines by stream category.
+
+    `expected` names the refusals that a command from this table may get; any other is a bug and is retried,
+    logged and shown as overdue.
+    """
+
+    execute: Execute
+    commands: Sequence[type[Any]] = ()
+    effects: Mapping[str, Effect] = ()  # type: ignore[assignment]
+    on_deadline: Mapping[str, OnDeadline] = ()  # type: ignore[assignment]
+    expected: Mapping[type[Any], frozenset[str]] = ()  # type: ignore[assignment]
+
+
+class Worker:
+    """Works off one service's todo table; any number may run side by side."""
+
+    def __init__(
+        self,
+        store: Store,
+        duties: Duties,
+        *,
+        concurrency: int = 8,
+        poll_s: float = 0.2,
+        lease_s: float = 30.0,
+        on_done: Callable[[Todo, str], None] = lambda _row, _outcome: None,
+    ) -> None:
+        self._store = store
+        self._duties = duties
+        self._concurrency = concurrency
+        self._poll_s = poll_s
+        self._lease = timedelta(seconds=lease_s)
+        self._on_done = on_done
+        self._adapters = {kind.__name__: TypeAdapter(kind) for kind in duties.commands}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; rows in hand are finished first. Survives a lost database."""
+        running: set[asyncio.Task[None]] = set()
+        while not stop.is_set():
+            self._store.todo_written.clear()
+            free = self._concurrency - len(running)
+            rows = await self._claim(free) if free else []
+            running |= {asyncio.create_task(self.perform(row)) for row in rows}
+            if rows and len(rows) == free:
+                _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            elif not rows:
+                await self._pause(stop, running)
+                running = {task for task in running if not task.done()}
+        if running:
+            await asyncio.wait(running)
+
+    async def run_due(self) -> int:
+        """Perform what is due now, one after another, and give how many rows that were."""
+        count = 0
+        while rows := await self._claim(1):
+            await self.perform(rows[0])
+            count += 1
+        return count
+
+    async def perform(self, row: Todo) -> None:
+        """Do one row: its outcome and its deletion are one transaction, a failure gives it back for later."""
+        try:
+            outcome = await self._do(row)
+        except LeaseLost:
+            outcome = "lease_lost"
+        except asyncio.CancelledError:
+            raise
+        except Unavailable as error:
+            outcome = await self._retry_later(row, f"unavailable: {error}")
+        except Rejected as refusal:
+            log.error("todo_rejected", todo=row.name, stream=row.stream, code=refusal.code)
+            outcome = await self._retry_later(row, str(refusal))
+        except CONNECTION_LOST as error:
+            outcome = await self._retry_later(row, repr(error))
+        except Exception as error:
+            log.exception("todo_failed", todo=row.name, stream=row.stream)
+            outcome = await self._retry_later(row, repr(error))
+        self._on_done(row, outcome)
+
+    async def _do(self, row: Todo) -> str:
+        cause = Cause(correlation_id=row.correlation_id, causation_id=row.causation_id or row.todo_id)
+        if row.kind is Kind.TIMER:
+            await self._store.transact(cause, lambda uow: self._fire(uow, row, cause))
+            return "done"
+        if row.kind is Kind.EFFECT:
+            outcome: Sequence[Any] = await self._duties.effects[row.name](row)
+        else:
+            outcome = [self._adapters[row.name].validate_python(row.payload)]
+
+        async def record(uow: UnitOfWork) -> None:
+            for command in outcome:
+                await self._execute(uow, command, cause)
+            uow.finish(row)
+
+        await self._store.transact(cause, record)
+        return "done"
+
+    async def _execute(self, uow: UnitOfWork, command: Any, cause: Cause) -> None:
+        try:
+            with uow.attempt(cause):
+                await self._duties.execute(uow, command)
+        except Rejected as refusal:
+            if refusal.code not in dict(self._duties.expected).get(type(command), ()):
+                raise
+
+    async def _fire(self, uow: UnitOfWork, row: Todo, cause: Cause) -> None:
+        decider = self._store.decider_of(row.stream)
+        key = key_of(row.stream)
+        state: Any = await uow.state(decider, key)
+        due = decider.deadlines(state).get(row.name) if state is not None else None
+        if due is not None and due <= uow.now:
+            wanted = self._duties.on_deadline[category_of(row.stream)](state, row.name, uow.now)
+            if isinstance(wanted, Wanted):
+                uow.want(wanted, row.todo_id)
+            elif wanted is not None:
+                await self._execute(uow, wanted, cause)
+            state = await uow.state(decider, key)
+            due = decider.deadlines(state).get(row.name)
+        if due is None:
+            uow.finish(row)
+        else:
+            again = due if due > uow.now else uow.now + TIMER_REPEAT
+            if not await todo.postpone(uow.connection, row, again, None):
+                raise LeaseLost(str(row.todo_id))
+
+    async def _claim(self, limit: int) -> list[Todo]:
+        try:
+            async with self._store.pool.acquire() as connection:
+                return await todo.claim(connection, self._store.clock(), limit, self._lease)
+        except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
+            log.warning("todo_claim_failed", error=repr(error))
+            return []
+
+    async def _retry_later(self, row: Todo, error: str) -> str:
+        """Give the row back; while the database is away, wait for it as long as the lease lasts anyway."""
+        delay = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(row.attempts, 20)) * random.uniform(0.7, 1.3)  # noqa: S311
+        give_up = asyncio.get_running_loop().time() + self._lease.total_seconds()
+        while asyncio.get_running_loop().time() < give_up:
+            try:
+                async with self._store.pool.acquire() as connection:
+                    due = self._store.clock() + timedelta(seconds=delay)
+                    await todo.postpone(connection, row, due, error)
+                return "retry"
+            except (*CONNECTION_LOST, asyncpg.PostgresError) as lost:
+                log.warning("todo_postpone_failed", todo=row.name, error=repr(lost))
+                await asyncio.sleep(FIRST_RETRY_S)
+        return "database_away"
+
+    async def _pause(self, stop: asyncio.Event, running: set[asyncio.Task[None]]) -> None:
+        """Until something was committed here, a row in hand is done, or the polling time has passed."""
+        wakers = [asyncio.create_task(event.wait()) for event in (stop, self._store.todo_written)]
+        try:
+            await asyncio.wait([*wakers, *running], timeout=self._poll_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waker in wakers:
+                waker.cancel()
+                with suppress(asyncio.CancelledError):
+                    await waker
