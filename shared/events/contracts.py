@@ -98,7 +98,11 @@ def _channel(service: str, module: ModuleType) -> JsonObject:
             "kafka": {
                 "topic": f"{service}.events",
                 "partitions": PARTITIONS,
-                "topicConfiguration": {"cleanup.policy": ["delete"], "retention.ms": -1},
+                "topicConfiguration": {
+                    "cleanup.policy": ["delete"],
+                    "retention.ms": -1,
+                    "retention.bytes": -1,
+                },
                 "bindingVersion": "0.5.0",
             }
         },
@@ -115,7 +119,14 @@ def _message(service: str, registry: Registry, name: str) -> JsonObject:
         "headers": {
             "allOf": [
                 {"$ref": "#/components/schemas/Headers"},
-                {"type": "object", "properties": {"ce_type": {"const": name}}},
+                {
+                    "type": "object",
+                    "properties": {
+                        "ce_type": {"const": name},
+                        "ce_source": {"const": f"/orderflow/{service}"},
+                        "ce_dataschema": {"const": path},
+                    },
+                },
             ]
         },
         "payload": {
@@ -138,13 +149,13 @@ def _headers() -> JsonObject:
     properties: dict[str, JsonObject] = {
         "ce_specversion": {"const": "1.0"},
         "ce_id": uuid | {"description": "The event's id; a repeated delivery has the same."},
-        "ce_source": text | {"description": "The service that tells."},
+        "ce_source": text | {"description": "The service that tells: /orderflow/<service>."},
         "ce_type": text | {"description": "The event type's name."},
         "ce_time": {"type": "string", "format": "date-time", "description": "When it happened, in UTC."},
         "ce_subject": text | {"description": "The stream: <category>-<key>."},
         "ce_sequence": number | {"description": "The version in the stream: 1, 2, 3 ... without holes."},
         "ce_epoch": number | {"description": "Rises when the service's store is restored from a backup."},
-        "ce_actor": text | {"description": "Who caused it, as <kind>:<id>."},
+        "ce_actor": {"type": "string", "pattern": ":", "description": "Who caused it, as <kind>:<id>."},
         "ce_dataschema": text
         | {"description": "The schema below this directory; its v<n> is the schema version."},
         "ce_correlationid": uuid | {"description": "Follows one order through all services."},

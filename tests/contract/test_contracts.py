@@ -96,6 +96,9 @@ def test_asyncapi_messages_lead_to_their_headers_key_and_payload() -> None:
             common, own = message["headers"]["allOf"]
             headers = resolve(document, common["$ref"])
             assert own["properties"]["ce_type"] == {"const": name}
+            assert own["properties"]["ce_dataschema"] == {
+                "const": message["payload"]["schema"]["$ref"].removeprefix("./")
+            }
             assert set(headers["required"]) <= headers["properties"].keys()
             assert message["bindings"]["kafka"]["key"]["type"] == "string"
             assert resolve(document, message["payload"]["schema"]["$ref"])["title"] == name
