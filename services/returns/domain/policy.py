@@ -66,7 +66,7 @@ class ReturnPolicy:
 
     def version(self, number: int) -> ReturnPolicyAdopted:
         """The version that a return was requested under. Raises LookupError if it never existed."""
-        return next(policy for policy in self.adopted if policy.policy_version == number)
+        return {policy.policy_version: policy for policy in self.adopted}[number]
 
 
 def money_in(amounts: tuple[Money, ...], currency: str) -> int:
@@ -109,7 +109,7 @@ def evolve(state: ReturnPolicy | None, event: ReturnPolicyAdopted, at: datetime)
             assert_never(event)
 
 
-RETURN_POLICY = Decider[ReturnPolicy, AdoptReturnPolicy, ReturnPolicyAdopted](
+RETURN_POLICY: Decider[ReturnPolicy, AdoptReturnPolicy, ReturnPolicyAdopted] = Decider(
     category="returnpolicy", decide=decide, evolve=evolve
 )
 

@@ -143,6 +143,6 @@ def evolve(state: RefundGrant | None, event: RefundEvent, at: datetime) -> Refun
             assert_never(event)
 
 
-REFUND_GRANT = Decider[RefundGrant, RefundCommand, RefundEvent](
+REFUND_GRANT: Decider[RefundGrant, RefundCommand, RefundEvent] = Decider(
     category="refundgrant", decide=decide, evolve=evolve
 )

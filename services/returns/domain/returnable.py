@@ -285,6 +285,6 @@ def _qtys(units: Mapping[UUID, int]) -> tuple[Qty, ...]:
     return tuple(Qty(line_id=line_id, quantity=quantity) for line_id, quantity in units.items())
 
 
-RETURNABLE = Decider[Returnable, ReturnableCommand, ReturnableEvent](
+RETURNABLE: Decider[Returnable, ReturnableCommand, ReturnableEvent] = Decider(
     category="returnable", decide=decide, evolve=evolve, public=False
 )

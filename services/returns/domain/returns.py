@@ -221,6 +221,6 @@ def _close(state: Return, command: CloseReturn) -> list[ReturnEvent]:
     return [ReturnClosed(order_id=state.order_id, outcome=outcome)]
 
 
-RETURN = Decider[Return, ReturnCommand, ReturnEvent](
+RETURN: Decider[Return, ReturnCommand, ReturnEvent] = Decider(
     category="return", decide=decide, evolve=evolve, deadlines=deadlines
 )
