@@ -115,12 +115,12 @@ def free_ports(count: int) -> tuple[int, ...]:
             each.close()
 
 
-def claim_port(port: int, what: str) -> int:
+def claim_port(port: int, what: str, host: str = "127.0.0.1") -> int:
     """The fixed port itself if `what` can have it; StartError that names both if it is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
             raise StartError(f"port {port} for {what} is not free: {error.strerror}") from error
     return port

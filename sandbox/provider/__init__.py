@@ -1,0 +1,1 @@
+"""The sandbox payment provider: a small HTTP service with its own ledger. See README.md."""
