@@ -13,7 +13,7 @@ def share(amount: int, quantity: int, first: int, last: int) -> int:
 
 
 def spread(amount: int, weights: list[int]) -> list[int]:
-    """`amount` divided over parts in proportion to `weights` by cumulative floor; the parts add up to `amount`.
+    """`amount` divided over parts in proportion to `weights` by cumulative floor; the parts add up to it.
 
     All weights zero: the last part carries everything. No weights: an empty list, so only amount 0 fits.
     """
@@ -28,7 +28,7 @@ def spread(amount: int, weights: list[int]) -> list[int]:
 
 
 def tax_within(gross: int, rate_bp: int) -> int:
-    """The tax contained in a tax-inclusive amount, rounded half up; `rate_bp` is in basis points (2000 = 20 %)."""
+    """The tax inside a tax-inclusive amount, rounded half up; `rate_bp` in basis points (2000 = 20 %)."""
     return gross - round_half_up(gross * 10_000, 10_000 + rate_bp)
 
 
