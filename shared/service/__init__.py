@@ -1,0 +1,1 @@
+"""How a process of a service runs: settings, logs, metrics, actors, problems, health."""

@@ -1,0 +1,69 @@
+"""Who calls: a signed token names a customer, an operator or an admin."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import jwt
+from fastapi import Request
+
+from shared.events.envelope import Actor, ActorKind
+from shared.service.problems import Problem
+
+ALGORITHM = "HS256"
+ISSUER = "orderflow"
+STAFF = frozenset({ActorKind.OPERATOR, ActorKind.ADMIN})
+ANYONE = frozenset({ActorKind.CUSTOMER, ActorKind.OPERATOR, ActorKind.ADMIN})
+ADMINS = frozenset({ActorKind.ADMIN})
+
+
+def issue(key: str, actor: Actor, now: datetime, valid_for: timedelta = timedelta(hours=12)) -> str:
+    """A token that makes its bearer `actor` until it expires."""
+    claims = {"iss": ISSUER, "sub": actor.id, "kind": str(actor.kind), "iat": now, "exp": now + valid_for}
+    return jwt.encode(claims, key, algorithm=ALGORITHM)
+
+
+class Authenticator:
+    """Turns a request's bearer token into an actor."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def actor_of(self, request: Request) -> Actor | None:
+        """The bearer, or None for a request without a token. Raises Problem 401 for a bad one."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if not token:
+            return None
+        if scheme.lower() != "bearer":
+            raise _unauthenticated("Send the token as Authorization: Bearer <token>.")
+        try:
+            claims = jwt.decode(
+                token,
+                self._key,
+                algorithms=[ALGORITHM],
+                issuer=ISSUER,
+                options={"require": ["exp", "sub", "iss"]},
+            )
+            actor = Actor(ActorKind(claims["kind"]), claims["sub"])
+        except (jwt.InvalidTokenError, KeyError, ValueError) as error:
+            raise _unauthenticated(f"The token is not valid: {error}.") from error
+        if actor.kind not in ANYONE:
+            raise _unauthenticated("The token is not of a person.")
+        return actor
+
+    def require(self, kinds: frozenset[ActorKind]) -> Callable[[Request], Actor]:
+        """A FastAPI dependency that gives the actor, if it is one of `kinds`; else 401 or 403."""
+
+        def dependency(request: Request) -> Actor:
+            actor = self.actor_of(request)
+            if actor is None:
+                raise _unauthenticated("A token is needed: Authorization: Bearer <token>.")
+            if actor.kind not in kinds:
+                allowed = ", ".join(sorted(kinds))
+                raise Problem(403, "forbidden", f"This is for {allowed}; the token is a {actor.kind}'s.")
+            return actor
+
+        return dependency
+
+
+def _unauthenticated(detail: str) -> Problem:
+    return Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": "Bearer"})

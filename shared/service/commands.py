@@ -1,0 +1,120 @@
+"""From a request to a unit of work and back: Idempotency-Key, If-Match, ETag and cause in one place."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+from fastapi import Request, Response
+from fastapi.encoders import jsonable_encoder
+
+from shared.events.envelope import Actor, Cause
+from shared.service.problems import Problem
+from shared.store.errors import KeyReused
+from shared.store.idempotency import Answer, recall
+from shared.store.unit_of_work import Store, UnitOfWork
+
+LONGEST_KEY = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a command answers: a JSON body and, for one aggregate, its version as ETag."""
+
+    body: Any
+    version: int | None = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def respond(outcome: Outcome) -> Response:
+    """The outcome as a response."""
+    headers = dict(outcome.headers)
+    if outcome.version is not None:
+        headers["ETag"] = f'"{outcome.version}"'
+    return Response(
+        orjson.dumps(jsonable_encoder(outcome.body)),
+        outcome.status,
+        headers=headers,
+        media_type="application/json",
+    )
+
+
+async def run_command(
+    request: Request, store: Store, actor: Actor, work: Callable[[UnitOfWork], Awaitable[Outcome]]
+) -> Response:
+    """Run `work` in one transaction and answer with its outcome.
+
+    With an Idempotency-Key the answer is kept in the same transaction, and a repeat gets it again; the key
+    with another body is refused (idempotency_key_reused). Raises Problem, Rejected or store errors.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
+        raise Problem(400, "invalid_idempotency_key", f"A key has 1 to {LONGEST_KEY} printable characters.")
+    principal, route = f"{actor.kind}:{actor.id}", f"{request.method} {request.url.path}"
+    body_hash = hashlib.sha256(await request.body()).digest()
+    if key is not None and (kept := await _kept(store, principal, route, key, body_hash)):
+        return kept
+
+    async def unit(uow: UnitOfWork) -> Response:
+        response = respond(await work(uow))
+        if key is not None:
+            uow.answer(
+                Answer(
+                    principal=principal,
+                    route=route,
+                    key=key,
+                    body_hash=body_hash,
+                    status=response.status_code,
+                    headers=dict(response.headers),
+                    body=bytes(response.body),
+                )
+            )
+        return response
+
+    try:
+        return await store.transact(cause_of(request, actor), unit)
+    except KeyReused:
+        assert key is not None
+        kept = await _kept(store, principal, route, key, body_hash)
+        assert kept is not None
+        return kept
+
+
+def cause_of(request: Request, actor: Actor) -> Cause:
+    """The cause of what a request leads to: its actor, its id and its trace."""
+    try:
+        request_id = UUID(request.headers.get("X-Request-Id", ""))
+    except ValueError:
+        request_id = uuid4()
+    return Cause(actor=actor, causation_id=request_id, traceparent=request.headers.get("traceparent"))
+
+
+def require_version(request: Request, version: int) -> None:
+    """Refuse (412 stale_version) if the request's If-Match names another version of the aggregate."""
+    wanted = request.headers.get("If-Match")
+    if wanted is None or wanted.strip() == "*":
+        return
+    if f'"{version}"' not in (tag.strip() for tag in wanted.split(",")):
+        raise Problem(
+            412,
+            "stale_version",
+            "It has changed since you read it; read it again and decide anew.",
+            headers={"ETag": f'"{version}"'},
+            version=version,
+        )
+
+
+async def _kept(store: Store, principal: str, route: str, key: str, body_hash: bytes) -> Response | None:
+    async with store.pool.acquire() as connection:
+        answer = await recall(connection, principal, route, key)
+    if answer is None:
+        return None
+    if answer.body_hash != body_hash:
+        raise Problem(
+            422, "idempotency_key_reused", "This Idempotency-Key was used with another body; take a new key."
+        )
+    headers = {name: value for name, value in answer.headers.items() if name != "content-length"}
+    return Response(answer.body, answer.status, headers={**headers, "Idempotent-Replayed": "true"})

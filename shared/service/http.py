@@ -1,0 +1,74 @@
+"""The HTTP face of a process: operations routes always, the service's own routes in the api role."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+import structlog
+from fastapi import APIRouter, FastAPI, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from starlette.middleware.base import RequestResponseEndpoint
+
+from shared.service import problems
+from shared.service.problems import Problem
+
+Check = Callable[[], Awaitable[None]]
+"""Raises with a reason when what it checks is not there."""
+
+REQUESTS = Counter("orderflow_http_requests", "HTTP requests", ["service", "method", "route", "status"])
+DURATION = Histogram("orderflow_http_request_duration_seconds", "HTTP request time", ["service", "route"])
+CHECK_TIMEOUT_S = 2.0
+
+
+def create_app(name: str, router: APIRouter | None, ready: dict[str, Check], alive: Check) -> FastAPI:
+    """The app of one process of service `name`; `ready` are named checks for /readyz."""
+    app = FastAPI(title=f"orderflow {name}", version="1", docs_url="/docs", redoc_url=None)
+    problems.install(app)
+    app.include_router(_operations(ready, alive))
+    if router is not None:
+        app.include_router(router)
+
+    @app.middleware("http")
+    async def observe(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        structlog.contextvars.clear_contextvars()
+        request_id = request.headers.get("X-Request-Id", str(uuid4()))[:100]
+        structlog.contextvars.bind_contextvars(service=name, request_id=request_id)
+        start = asyncio.get_running_loop().time()
+        response = await call_next(request)
+        route = getattr(request.scope.get("route"), "path", "unmatched")
+        REQUESTS.labels(name, request.method, route, response.status_code).inc()
+        DURATION.labels(name, route).observe(asyncio.get_running_loop().time() - start)
+        return response
+
+    return app
+
+
+def _operations(ready: dict[str, Check], alive: Check) -> APIRouter:
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/livez")
+    async def livez() -> dict[str, str]:
+        """200 while the event loop turns and no background task has died."""
+        await _pass("alive", alive)
+        return {"status": "alive"}
+
+    @router.get("/readyz")
+    async def readyz() -> dict[str, str]:
+        """200 when migrations, database and broker are there; else 503 with what is missing."""
+        await asyncio.gather(*(_pass(name, check) for name, check in ready.items()))
+        return {"status": "ready"}
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        """Prometheus text format; gauges are sampled beforehand, so this never asks the database."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+async def _pass(name: str, check: Check) -> None:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            await check()
+    except Exception as error:
+        raise Problem(503, "not_ready", f"{name}: {error or type(error).__name__}") from error

@@ -1,0 +1,121 @@
+"""Every refusal over HTTP is an RFC 9457 problem with a stable `type`."""
+
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from shared.domain import Rejected
+from shared.store.errors import CONNECTION_LOST, TRY_AGAIN
+
+log = structlog.get_logger(__name__)
+
+TYPE_PREFIX = "urn:orderflow:problem:"
+UNPROCESSABLE_SUFFIXES = ("_limit", "_mismatch", "_required")
+UNPROCESSABLE = {
+    "empty_lines",
+    "exceeds_ordered",
+    "exceeds_refundable",
+    "address_incomplete",
+    "email_missing",
+}
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457's word
+    """An answer that is not what the caller wished. `code` becomes the type, `extra` further members."""
+
+    def __init__(
+        self, status: int, code: str, detail: str, headers: dict[str, str] | None = None, **extra: object
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = headers
+        self.extra = extra
+
+
+def status_of(code: str) -> int:
+    """The HTTP status of a refusal by the rules: 404 unknown things, 422 values that cannot be, else 409."""
+    if code.startswith("unknown_"):
+        return 404
+    if code.startswith("invalid_") or code.endswith(UNPROCESSABLE_SUFFIXES) or code in UNPROCESSABLE:
+        return 422
+    return 409
+
+
+def respond(problem: Problem) -> JSONResponse:
+    """The problem as a response."""
+    return JSONResponse(
+        {
+            **{name: _plain(value) for name, value in problem.extra.items()},
+            "type": TYPE_PREFIX + problem.code,
+            "title": problem.code.replace("_", " ").capitalize(),
+            "status": problem.status,
+            "detail": problem.detail,
+        },
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type="application/problem+json",
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Let every failure of `app` leave as a problem."""
+
+    @app.exception_handler(Problem)
+    async def _problem(_request: Request, problem: Problem) -> JSONResponse:
+        return respond(problem)
+
+    @app.exception_handler(Rejected)
+    async def _rejected(_request: Request, refusal: Rejected) -> JSONResponse:
+        extra = {name: value for name, value in refusal.extra.items() if name != "headers"}
+        return respond(Problem(status_of(refusal.code), refusal.code, refusal.detail, None, **extra))
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        faults = error.errors()
+        if any(fault["type"] == "json_invalid" for fault in faults):
+            return respond(Problem(400, "malformed_json", "The request body is not valid JSON."))
+        return respond(
+            Problem(
+                422,
+                "invalid_request",
+                "Some members are missing or wrong; see errors.",
+                errors=[{"pointer": _pointer(fault["loc"]), "detail": fault["msg"]} for fault in faults],
+            )
+        )
+
+    @app.exception_handler(HTTPException)
+    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+        headers = dict(error.headers) if error.headers else None
+        return respond(Problem(error.status_code, code, str(error.detail), headers=headers))
+
+    async def _unavailable(_request: Request, error: Exception) -> JSONResponse:
+        log.warning("request_unavailable", error=repr(error))
+        return respond(
+            Problem(503, "unavailable", "Nothing was changed; try again.", headers={"Retry-After": "1"})
+        )
+
+    for kind in (*CONNECTION_LOST, *TRY_AGAIN):
+        app.add_exception_handler(kind, _unavailable)
+
+    @app.exception_handler(Exception)
+    async def _bug(_request: Request, _error: Exception) -> JSONResponse:
+        return respond(Problem(500, "internal_error", "The service failed; the request may be repeated."))
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    return "#/" + "/".join(str(part) for part in location[1:]) if location else "#"
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, (str, int, bool)) or value is None:
+        return value
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    return {str(k): _plain(v) for k, v in value.items()} if isinstance(value, dict) else str(value)

@@ -1,0 +1,71 @@
+"""Settings from the environment; the same names everywhere, only values differ between backends."""
+
+import base64
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Role(StrEnum):
+    """Which part of a service a process runs."""
+
+    ALL = "all"
+    API = "api"
+    CONSUMER = "consumer"
+    RELAY = "relay"
+    WORKER = "worker"
+
+
+def _thirty_two_bytes(value: SecretStr) -> SecretStr:
+    try:
+        length = len(base64.b64decode(value.get_secret_value(), validate=True))
+    except ValueError:
+        length = 0
+    if length != 32:
+        raise ValueError("must be 32 bytes in base64")
+    return value
+
+
+Key32 = Annotated[SecretStr, AfterValidator(_thirty_two_bytes)]
+
+
+class Settings(BaseSettings):
+    """What every service needs. Field names in upper case are the environment variables."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    database_url: str = Field(description="postgresql:// address of this service's own database")
+    kafka_bootstrap_servers: str = Field(description="host:port, several separated by commas")
+    kafka_idempotence: bool = Field(True, description="the broker has idempotent producers")
+    kafka_replication: int = Field(-1, description="replicas of topics made at start; -1: broker's default")
+    jwt_key: SecretStr = Field(min_length=32, description="key that signs actors' tokens (HS256)")
+    data_key: Key32 = Field(description="key-encryption key of personal data: 32 bytes in base64")
+    host: str = "127.0.0.1"
+    port: int = Field(ge=0, le=65535, description="HTTP port of this process")
+    instance: str | None = Field(None, description="stable name of this replica in its consumer group")
+    pool_size: int = Field(10, ge=2, description="database connections at most")
+    todo_concurrency: int = Field(8, ge=1, description="todo rows worked on at once")
+    todo_lease_s: float = Field(30.0, gt=0, description="seconds one worker may take for a todo row")
+    log_level: str = "INFO"
+    react_since: datetime | None = Field(None, description="events before this instant only project")
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+class SettingsError(Exception):
+    """Settings are missing or wrong; the message is one line that says which."""
+
+
+def load(kind: type[S]) -> S:
+    """The settings of this process. Raises SettingsError."""
+    try:
+        return kind()
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
+        )
+        raise SettingsError(f"settings: {faults}") from None
