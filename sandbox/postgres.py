@@ -127,6 +127,7 @@ class PostgresProcess:
             group=entry.pw_gid if entry else None,
             extra_groups=[] if entry else None,
             cwd="/",
+            start_new_session=True,  # Ctrl-C is not for initdb: it ends by itself within a second
             capture_output=True,
             text=True,
             check=False,
