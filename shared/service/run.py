@@ -49,19 +49,19 @@ class Wired:
 
     duties: Duties
     router: APIRouter
-    subscription: Subscription | None = None
     samples: tuple[Sample, ...] = ()
     resources: AsyncExitStack = field(default_factory=AsyncExitStack)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service(Generic[S]):
-    """A service: its name, its settings, what it keeps and how its parts are wired (`wire` in its app.py)."""
+    """A service: its name, its settings, what it keeps, what it hears and how its parts are wired."""
 
     name: str
     folder: Path
     settings: type[S]
     define: Callable[[S], Definition]
+    subscription: Callable[[S], Subscription | None]
     wire: Callable[[S, Store], Wired]
 
     @property
@@ -142,8 +142,9 @@ async def _run_tasks(
             store, wired.duties, concurrency=settings.todo_concurrency, lease_s=settings.todo_lease_s
         )
         tasks["worker"] = asyncio.create_task(worker.run(stop))
-    if role in (Role.ALL, Role.CONSUMER) and wired.subscription is not None:
-        tasks["consumer"] = asyncio.create_task(_subscriber(settings, store, wired.subscription).run(stop))
+    subscription = service.subscription(settings)
+    if role in (Role.ALL, Role.CONSUMER) and subscription is not None:
+        tasks["consumer"] = asyncio.create_task(_subscriber(settings, store, subscription).run(stop))
     log.info("started", role=role, port=listener.getsockname()[1])
     await asyncio.wait(
         [*tasks.values(), asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED
