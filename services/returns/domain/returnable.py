@@ -24,7 +24,7 @@ from services.returns.domain.returnable_events import (
     GrantPaid,
     GrantUnpaid,
     OrderedLine,
-    OrderNoted,
+    PlacementNoted,
     ReceiptValued,
     ReturnableEvent,
     ShipmentNoted,
@@ -132,7 +132,7 @@ def _note(
     fact: OrderPlaced | Shipped | Delivered | OrderCancelled | RefundIssued | RefundFailed,
 ) -> list[ReturnableEvent]:
     if isinstance(fact, OrderPlaced):
-        return [] if state else [_order_noted(fact)]
+        return [] if state else [_placement_noted(fact)]
     if state is None:
         return []
     match fact:
@@ -158,8 +158,8 @@ def _note(
             assert_never(fact)
 
 
-def _order_noted(order: OrderPlaced) -> OrderNoted:
-    return OrderNoted(
+def _placement_noted(order: OrderPlaced) -> PlacementNoted:
+    return PlacementNoted(
         currency=order.currency,
         lines=tuple(
             OrderedLine(

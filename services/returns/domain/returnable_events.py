@@ -24,7 +24,7 @@ class OrderedLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrderNoted:
+class PlacementNoted:
     """The order was placed with these lines."""
 
     currency: str
@@ -109,7 +109,7 @@ class GrantUnpaid:
 
 
 ReturnableEvent: TypeAlias = (
-    OrderNoted
+    PlacementNoted
     | ShipmentNoted
     | DeliveryNoted
     | CancellationNoted
@@ -121,7 +121,7 @@ ReturnableEvent: TypeAlias = (
     | GrantUnpaid
 )
 EVENTS: tuple[type[ReturnableEvent], ...] = (
-    OrderNoted,
+    PlacementNoted,
     ShipmentNoted,
     DeliveryNoted,
     CancellationNoted,

@@ -16,7 +16,7 @@ from services.returns.domain.returnable_events import (
     GrantPaid,
     GrantUnpaid,
     OrderedLine,
-    OrderNoted,
+    PlacementNoted,
     ReceiptValued,
     ReturnableEvent,
     ShipmentNoted,
@@ -126,8 +126,8 @@ class Returnable:
 
 
 def evolve(state: Returnable | None, event: ReturnableEvent, at: datetime) -> Returnable:
-    """The stream opens with OrderNoted."""
-    if isinstance(event, OrderNoted):
+    """The stream opens with PlacementNoted."""
+    if isinstance(event, PlacementNoted):
         return Returnable(
             currency=event.currency,
             shipping_gross=event.shipping_gross,
@@ -138,7 +138,7 @@ def evolve(state: Returnable | None, event: ReturnableEvent, at: datetime) -> Re
             grants={},
             statuses={},
         )
-    assert state is not None, f"{event} before OrderNoted"
+    assert state is not None, f"{event} before PlacementNoted"
     match event:
         case ShipmentNoted():
             return replace(

@@ -9,7 +9,7 @@ from services.returns.domain.returnable import RETURNABLE
 from services.returns.domain.returnable_events import (
     DeliveryNoted,
     OrderedLine,
-    OrderNoted,
+    PlacementNoted,
     ReturnableEvent,
     ShipmentNoted,
 )
@@ -36,7 +36,7 @@ MUGS, LAMP, CARD = (derive("test", name) for name in ("mugs", "lamp", "gift card
 ANNA, BEN = derive("test", "anna"), derive("test", "ben")
 DELIVERED_AT = NOW - timedelta(days=10)
 
-ORDER_NOTED = OrderNoted(
+PLACEMENT_NOTED = PlacementNoted(
     currency="GBP",
     lines=(
         OrderedLine(
@@ -66,7 +66,7 @@ ORDER_NOTED = OrderNoted(
 EVERYTHING = (Qty(line_id=MUGS, quantity=3), Qty(line_id=LAMP, quantity=1))
 SHIPMENT_NOTED = ShipmentNoted(shipment_id=PARCEL, lines=EVERYTHING)
 DELIVERY_NOTED = DeliveryNoted(shipment_id=PARCEL, lines=EVERYTHING, delivered_at=DELIVERED_AT)
-DELIVERED: tuple[ReturnableEvent, ...] = (ORDER_NOTED, SHIPMENT_NOTED, DELIVERY_NOTED)
+DELIVERED: tuple[ReturnableEvent, ...] = (PLACEMENT_NOTED, SHIPMENT_NOTED, DELIVERY_NOTED)
 
 
 def policy(*terms: ReturnTerms) -> ReturnPolicy:

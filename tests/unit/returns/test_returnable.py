@@ -21,7 +21,7 @@ from services.returns.domain.returnable_events import (
     GrantPaid,
     GrantUnpaid,
     OrderedLine,
-    OrderNoted,
+    PlacementNoted,
     ReceiptValued,
     ShipmentNoted,
     UnitsClaimed,
@@ -67,9 +67,9 @@ from tests.unit.returns.samples import (
     LAMP,
     MUGS,
     ORDER,
-    ORDER_NOTED,
     OTHER_RETURN,
     PARCEL,
+    PLACEMENT_NOTED,
     POLICY,
     RECEIPT,
     RETURN_ID,
@@ -171,7 +171,7 @@ def claim(*lines: RequestedLine, now: datetime = NOW) -> ClaimUnits:
 
 def test_an_order_is_noted_with_its_frozen_amounts() -> None:
     given(RETURNABLE).when(note(PLACED)).then(
-        OrderNoted(
+        PlacementNoted(
             currency="GBP",
             lines=(
                 OrderedLine(
@@ -202,9 +202,9 @@ def test_an_order_is_noted_with_its_frozen_amounts() -> None:
 
 
 def test_parcels_and_cancellation_are_noted_once() -> None:
-    given(RETURNABLE, ORDER_NOTED).when(note(SHIPPED)).then(SHIPMENT_NOTED)
-    given(RETURNABLE, ORDER_NOTED, SHIPMENT_NOTED).when(note(ARRIVED)).then(DELIVERY_NOTED)
-    given(RETURNABLE, ORDER_NOTED).when(note(CANCELLED)).then(CancellationNoted())
+    given(RETURNABLE, PLACEMENT_NOTED).when(note(SHIPPED)).then(SHIPMENT_NOTED)
+    given(RETURNABLE, PLACEMENT_NOTED, SHIPMENT_NOTED).when(note(ARRIVED)).then(DELIVERY_NOTED)
+    given(RETURNABLE, PLACEMENT_NOTED).when(note(CANCELLED)).then(CancellationNoted())
 
 
 def test_facts_of_an_order_that_is_not_known_are_not_ours() -> None:
@@ -234,8 +234,8 @@ def test_more_than_was_delivered_cannot_come_back(lines: tuple[RequestedLine, ..
 
 def test_nothing_comes_back_that_was_not_delivered() -> None:
     given(RETURNABLE).when(claim()).rejected("not_delivered")
-    given(RETURNABLE, ORDER_NOTED, SHIPMENT_NOTED).when(claim()).rejected("not_delivered")
-    given(RETURNABLE, ORDER_NOTED, CancellationNoted()).when(claim()).rejected("not_delivered")
+    given(RETURNABLE, PLACEMENT_NOTED, SHIPMENT_NOTED).when(claim()).rejected("not_delivered")
+    given(RETURNABLE, PLACEMENT_NOTED, CancellationNoted()).when(claim()).rejected("not_delivered")
 
 
 def test_the_window_ends_to_the_instant() -> None:
@@ -253,7 +253,7 @@ def test_the_window_counts_from_the_last_parcel_of_the_line() -> None:
         lines=(Qty(line_id=MUGS, quantity=1),),
         delivered_at=DELIVERED_AT - timedelta(days=25),
     )
-    given(RETURNABLE, ORDER_NOTED, SHIPMENT_NOTED, first, second).when(claim()).then(CLAIMED)
+    given(RETURNABLE, PLACEMENT_NOTED, SHIPMENT_NOTED, first, second).when(claim()).then(CLAIMED)
 
 
 def test_excluded_goods_come_back_only_by_the_merchants_fault() -> None:
@@ -271,8 +271,8 @@ def test_excluded_goods_come_back_only_by_the_merchants_fault() -> None:
 @pytest.mark.parametrize("trait", ["digital", "custom"])
 def test_custom_and_digital_goods_are_excluded(trait: str) -> None:
     flag: dict[str, Any] = {trait: True}
-    special = replace(ORDER_NOTED.lines[0], **flag)
-    order = replace(ORDER_NOTED, lines=(special,))
+    special = replace(PLACEMENT_NOTED.lines[0], **flag)
+    order = replace(PLACEMENT_NOTED, lines=(special,))
     given(RETURNABLE, order, SHIPMENT_NOTED, DELIVERY_NOTED).when(claim()).rejected("excluded")
 
 
@@ -339,7 +339,7 @@ def test_grants_stay_within_the_receipt_or_the_money_left() -> None:
     refusal = given(RETURNABLE, *valued).when(grant(3815, receipt=False)).rejected("exceeds_refundable")
     assert refusal.extra == {"refundable": 3814}
     given(RETURNABLE, *DELIVERED).when(grant(0, receipt=False)).rejected("exceeds_refundable")
-    given(RETURNABLE, ORDER_NOTED).when(grant(1, receipt=False)).rejected("exceeds_refundable")
+    given(RETURNABLE, PLACEMENT_NOTED).when(grant(1, receipt=False)).rejected("exceeds_refundable")
     given(RETURNABLE).when(grant(1, receipt=False)).rejected("exceeds_refundable")
 
 
@@ -365,8 +365,8 @@ def test_a_return_is_settled_when_all_its_receipts_are_paid() -> None:
 
 def test_the_fold_counts_units_and_money() -> None:
     half = ShipmentNoted(shipment_id=PARCEL, lines=(Qty(line_id=MUGS, quantity=1),))
-    assert returnable(ORDER_NOTED).left() == 0
-    assert returnable(ORDER_NOTED, half).left() == 333 + 480
+    assert returnable(PLACEMENT_NOTED).left() == 0
+    assert returnable(PLACEMENT_NOTED, half).left() == 333 + 480
     state = returnable(*DELIVERED, CLAIMED, VALUED, replace(GRANTED, amount=600))
     assert (state.paid(), state.granted(), state.left()) == ((4480, 747), 600, 3880)
     assert (state.lines[MUGS].refunded, state.claimed(MUGS), state.returnable(CARD)) == (2, 2, 0)
@@ -377,4 +377,4 @@ def test_the_fold_counts_units_and_money() -> None:
 
 def test_parts_of_an_unknown_line_change_nothing() -> None:
     strange = replace(SHIPMENT_NOTED, lines=(Qty(line_id=CARD, quantity=1),))
-    assert returnable(ORDER_NOTED, strange).lines == returnable(ORDER_NOTED).lines
+    assert returnable(PLACEMENT_NOTED, strange).lines == returnable(PLACEMENT_NOTED).lines
