@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import orjson
 
-from shared.domain import category_of
 from shared.events.envelope import Actor, ActorKind, Recorded
 from shared.events.registry import Registry
 from shared.store.connection import Connection, Record
@@ -24,16 +24,16 @@ WITH stored AS (
     INSERT INTO events (stream_id, version, event_id, type, schema_version, occurred_at, data, meta)
     SELECT stream_id, version, event_id, type, schema_version, occurred_at, data, meta
     FROM unnest($1::text[], $2::int[], $3::uuid[], $4::text[], $5::int[], $6::timestamptz[],
-                $7::bytea[], $8::jsonb[], $9::bool[])
+                $7::bytea[], $8::jsonb[])
          WITH ORDINALITY AS new(stream_id, version, event_id, type, schema_version, occurred_at,
-                                data, meta, public, n)
+                                data, meta, n)
     ORDER BY n
     RETURNING position, stream_id
 ), told AS (
     INSERT INTO outbox (position)
-    SELECT position FROM stored WHERE split_part(stream_id, '-', 1) = ANY($10::text[])
+    SELECT position FROM stored WHERE split_part(stream_id, '-', 1) = ANY($9::text[])
 ), gaps AS (
-    SELECT 1 FROM unnest($11::text[], $12::int[]) AS expected(stream_id, version)
+    SELECT 1 FROM unnest($10::text[], $11::int[]) AS expected(stream_id, version)
     WHERE NOT EXISTS (SELECT 1 FROM events e
                       WHERE e.stream_id = expected.stream_id AND e.version = expected.version)
 )
@@ -65,9 +65,7 @@ async def append(
     """
     ordered = sorted(events, key=lambda event: (event.stream, event.version))
     needed = [(stream, version) for stream, version in sorted(expected.items()) if version > 0]
-    public = set(public)
-    gaps = await connection.fetchval(
-        _APPEND,
+    arguments = (
         [event.stream for event in ordered],
         [event.version for event in ordered],
         [event.event_id for event in ordered],
@@ -76,11 +74,16 @@ async def append(
         [event.occurred_at for event in ordered],
         [registry.encode(event.data) for event in ordered],
         [encode_meta(event) for event in ordered],
-        [category_of(event.stream) in public for event in ordered],
         list(public),
         [stream for stream, _ in needed],
         [version for _, version in needed],
     )
+    try:
+        gaps = await connection.fetchval(_APPEND, *arguments)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "events_stream_version":
+            raise Conflict(error.detail or "a stream has moved on") from error
+        raise
     if gaps:
         raise Conflict(f"{gaps} of {len(needed)} streams do not have their expected version")
 

@@ -17,7 +17,7 @@ from shared.events.envelope import Cause, Recorded, event_id
 from shared.events.registry import Registry
 from shared.store import streams, todo
 from shared.store.connection import Connection, Pool
-from shared.store.errors import TRY_AGAIN, Conflict, KeyReused, LeaseLost
+from shared.store.errors import TRY_AGAIN, KeyReused, LeaseLost
 from shared.store.idempotency import Answer, remember
 from shared.store.readmodel import ReadModel
 
@@ -185,14 +185,9 @@ class UnitOfWork:
 
     async def _append(self) -> None:
         expected = {event.stream: self._streams[event.stream].loaded for event in self._events}
-        try:
-            await streams.append(
-                self.connection, self._store.registry, self._events, expected, self._store.public
-            )
-        except asyncpg.UniqueViolationError as error:
-            if error.constraint_name == "events_stream_version":
-                raise Conflict(error.detail or "a stream has moved on") from error
-            raise
+        await streams.append(
+            self.connection, self._store.registry, self._events, expected, self._store.public
+        )
 
     def _timers(self) -> tuple[list[todo.Entry], list[UUID]]:
         """Timers to set or move, and timers to forget: what `deadlines` says now against before."""

@@ -1,0 +1,29 @@
+"""A teller and an auditor on fresh databases."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from tests.conftest import MakeDatabase
+from tests.integration.bank.services import MIGRATIONS, Auditor, Teller, open_auditor, open_teller
+
+
+@pytest.fixture
+async def teller(make_database: MakeDatabase) -> AsyncIterator[Teller]:
+    async with open_teller(await make_database(MIGRATIONS, "teller")) as teller:
+        yield teller
+
+
+@pytest.fixture
+async def auditor(make_database: MakeDatabase, teller: Teller) -> AsyncIterator[Auditor]:
+    async with open_auditor(await make_database(MIGRATIONS, "auditor"), [teller.topic]) as auditor:
+        yield auditor
+
+
+@pytest.fixture
+async def admin(postgres: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A superuser's connection, to do to others what only it can."""
+    connection = await asyncpg.connect(postgres)
+    yield connection
+    await connection.close()
