@@ -132,7 +132,7 @@ def routes(store: Store, auth: Authenticator) -> APIRouter:
             if row is None:
                 raise Rejected("unknown_sku", f"No stock of {sku} was ever kept.", sku=sku)
             committed: int = await connection.fetchval(
-                "SELECT coalesce(sum((line->>'quantity')::bigint), 0) FROM reservations, "
+                "SELECT coalesce(sum((line->>'quantity')::bigint), 0)::bigint FROM reservations, "
                 "jsonb_array_elements(held) AS line WHERE confirmed AND held @> $1::jsonb "
                 "AND line->>'sku' = $2",
                 orjson.dumps([{"sku": sku}]).decode(),

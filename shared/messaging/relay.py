@@ -60,7 +60,7 @@ class RelaySettings:
     database_url: str
     bootstrap: str
     idempotent: bool = True
-    replication: int = -1
+    replication: int = 1
     chunk: int = 5000
     poll_s: float = 0.2
     retry_s: float = 1.0

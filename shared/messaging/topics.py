@@ -20,8 +20,8 @@ def partition_of(key: bytes, partitions: int = PARTITIONS) -> int:
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
-async def ensure_topics(bootstrap: str, topics: Iterable[str], *, replication: int = -1) -> None:
-    """Create the topics that are missing, with unlimited retention; `replication` -1 is the broker's default.
+async def ensure_topics(bootstrap: str, topics: Iterable[str], *, replication: int = 1) -> None:
+    """Create the topics that are missing, with unlimited retention and `replication` replicas.
 
     Raises KafkaError if the broker is away or refuses.
     """

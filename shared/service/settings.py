@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     database_url: str = Field(description="postgresql:// address of this service's own database")
     kafka_bootstrap_servers: str = Field(description="host:port, several separated by commas")
     kafka_idempotence: bool = Field(True, description="the broker has idempotent producers")
-    kafka_replication: int = Field(-1, description="replicas of topics made at start; -1: broker's default")
+    kafka_replication: int = Field(1, ge=1, description="replicas of a topic that is missing at the start")
     jwt_key: SecretStr = Field(min_length=32, description="key that signs actors' tokens (HS256)")
     data_key: Key32 = Field(description="key-encryption key of personal data: 32 bytes in base64")
     host: str = "127.0.0.1"
