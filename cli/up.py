@@ -1,0 +1,182 @@
+"""Starts a whole platform on this machine: servers, databases, topics, sandbox and the five services."""
+
+import base64
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import httpx
+
+from cli.platform import FILE_NAME, SERVICES, Platform, PlatformError, ServiceAddress, attach, service_of
+from sandbox.broker import BrokerProcess
+from sandbox.command import Command, Probe, claim_port, free_ports
+from sandbox.postgres import PostgresProcess
+from sandbox.supervisor import Program, Supervisor
+from shared.messaging.topics import ensure_topics, topic_of
+from shared.store.migrate import migrate, provision
+
+SERVERS = ("broker", "provider", "smtp", "mail")
+POSTGRES, BROKER = "postgres", "broker"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A platform that is up, and the supervisor that keeps it so."""
+
+    platform: Platform
+    supervisor: Supervisor
+
+
+@asynccontextmanager
+async def running_platform(
+    state_dir: Path,
+    *,
+    base_port: int | None = None,
+    settings: Mapping[str, Mapping[str, str]] | None = None,
+    provider_options: tuple[str, ...] = (),
+) -> AsyncIterator[Running]:
+    """A platform inside the block, all of it stopped after it.
+
+    `base_port`: services listen on fixed ports from there on, else on free ones. `settings` are extra
+    environment variables by service. What `state_dir` holds of an earlier run is gone on with. Raises
+    StartError with one line for a person.
+    """
+    ports = _ports(base_port)
+    postgres = PostgresProcess(state_dir / "postgres")
+    postgres.prepare()
+    broker = BrokerProcess(ports["broker"])
+    platform = _describe(state_dir, ports, postgres, broker, settings or {})
+    async with Supervisor(state_dir) as supervisor:
+        await supervisor.start(
+            Program(name=POSTGRES, command=postgres.command(), ready=postgres.ready),
+            Program(name=BROKER, command=broker.command(), ready=broker.ready),
+            _provider(state_dir, platform, provider_options),
+            _mail(state_dir, platform),
+        )
+        await prepare_databases(postgres.admin_url(), platform)
+        await ensure_topics(platform.kafka_bootstrap_servers, [topic_of(name) for name in SERVICES])
+        platform.save(state_dir / FILE_NAME)
+        await supervisor.start(*(_service(platform, name) for name in SERVICES))
+        yield Running(platform=platform, supervisor=supervisor)
+
+
+async def prepare_databases(admin_url: str, platform: Platform) -> None:
+    """A database, a role and all migrations for every service; safe to repeat."""
+    admin = await asyncpg.connect(admin_url)
+    try:
+        for name in SERVICES:
+            await provision(admin, name, secrets.token_urlsafe())
+    finally:
+        await admin.close()
+    for name in SERVICES:
+        owner = await asyncpg.connect(platform.services[name].owner_database_url)
+        try:
+            await migrate(owner, service_of(name).migrations)
+        finally:
+            await owner.close()
+
+
+def _ports(base: int | None) -> dict[str, int]:
+    names = (*SERVICES, *SERVERS)
+    if base is None:
+        return dict(zip(names, free_ports(len(names)), strict=True))
+    return {name: claim_port(base + n, name) for n, name in enumerate(names, start=1)}
+
+
+def _describe(
+    state_dir: Path,
+    ports: Mapping[str, int],
+    postgres: PostgresProcess,
+    broker: BrokerProcess,
+    settings: Mapping[str, Mapping[str, str]],
+) -> Platform:
+    try:
+        before = attach(state_dir / FILE_NAME)
+    except PlatformError:
+        before = None
+    return Platform(
+        services={
+            name: ServiceAddress(
+                url=f"http://127.0.0.1:{ports[name]}",
+                database_url=postgres.url(name, name),
+                owner_database_url=postgres.url("postgres", name),
+                settings=dict(settings.get(name, {})),
+            )
+            for name in SERVICES
+        },
+        kafka_bootstrap_servers=broker.bootstrap_servers(),
+        kafka_idempotence=False,
+        provider_url=f"http://127.0.0.1:{ports['provider']}",
+        mail_url=f"http://127.0.0.1:{ports['mail']}",
+        smtp_host="127.0.0.1",
+        smtp_port=ports["smtp"],
+        webhook_secret=before.webhook_secret if before else secrets.token_urlsafe(32),
+        jwt_key=before.jwt_key if before else secrets.token_urlsafe(48),
+        data_key=before.data_key if before else base64.b64encode(os.urandom(32)).decode(),
+    )
+
+
+def _service(platform: Platform, name: str) -> Program:
+    address = platform.services[name]
+    return Program(
+        name=name,
+        command=Command(
+            argv=(sys.executable, "-m", f"services.{name}"),
+            env={**_environment(), **platform.environment(name), "INSTANCE": f"{name}-1"},
+        ),
+        ready=_answers(f"{address.url}/readyz"),
+        after=(POSTGRES, BROKER),
+    )
+
+
+def _provider(state_dir: Path, platform: Platform, options: tuple[str, ...]) -> Program:
+    webhooks = f"{platform.services['orders'].url}/webhooks/payments"
+    return Program(
+        name="provider",
+        command=Command(
+            argv=(
+                *(sys.executable, "-m", "sandbox.provider", "--webhook-url", webhooks),
+                *("--port", platform.provider_url.rsplit(":", 1)[1]),
+                *("--database", str(state_dir / "provider.db"), *options),
+            ),
+            env={**_environment(), "PROVIDER_WEBHOOK_SECRET": platform.webhook_secret},
+        ),
+        ready=_answers(f"{platform.provider_url}/v1/health"),
+    )
+
+
+def _mail(state_dir: Path, platform: Platform) -> Program:
+    return Program(
+        name="mail",
+        command=Command(
+            argv=(
+                *(sys.executable, "-m", "sandbox.mail", "--database", str(state_dir / "mail.db")),
+                *("--smtp-port", str(platform.smtp_port)),
+                *("--http-port", platform.mail_url.rsplit(":", 1)[1]),
+            ),
+            env=_environment(),
+        ),
+        ready=_answers(f"{platform.mail_url}/api/summary"),
+    )
+
+
+def _environment() -> dict[str, str]:
+    """What every Python program needs of ours, and nothing that could be mistaken for a setting."""
+    wanted = ("PATH", "HOME", "LANG", "VIRTUAL_ENV", "PYTHONPATH", "TMPDIR")
+    return {name: os.environ[name] for name in wanted if name in os.environ}
+
+
+def _answers(url: str) -> Probe:
+    async def probe() -> bool:
+        try:
+            async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
+                return (await client.get(url)).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    return probe
