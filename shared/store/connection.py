@@ -1,6 +1,7 @@
 """Connections to one service's Postgres database."""
 
 from typing import TypeAlias
+from uuid import UUID
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -24,14 +25,28 @@ async def open_pool(url: str, *, name: str, size: int) -> Pool:
         max_size=size,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=COMMAND_TIMEOUT_S,
+        init=_plain_uuids,
         server_settings={"application_name": f"orderflow {name}", "timezone": "UTC"},
     )
 
 
 async def connect(url: str, *, name: str) -> "asyncpg.Connection[asyncpg.Record]":
     """One connection outside any pool, for a session that holds a lock."""
-    return await asyncpg.connect(
+    connection = await asyncpg.connect(
         url,
         timeout=CONNECT_TIMEOUT_S,
         server_settings={"application_name": f"orderflow {name}", "timezone": "UTC"},
+    )
+    await _plain_uuids(connection)
+    return connection
+
+
+async def _plain_uuids(connection: Connection) -> None:
+    """Read uuid columns as `uuid.UUID` itself: the driver's own subclass is no UUID to JSON encoders."""
+    await connection.set_type_codec(
+        "uuid",
+        schema="pg_catalog",
+        format="binary",
+        encoder=lambda value: (value if isinstance(value, UUID) else UUID(value)).bytes,
+        decoder=lambda data: UUID(bytes=data),
     )
