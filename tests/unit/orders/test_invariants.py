@@ -47,13 +47,6 @@ AMOUNTS = st.sampled_from([1, 333, 1000, s.DUE_1, s.TOTAL - s.DUE_1, s.TOTAL, s.
 PACES = st.sampled_from([timedelta(0), timedelta(0), timedelta(minutes=10), timedelta(days=1)])
 UNITS = st.dictionaries(st.sampled_from([s.MUGS, s.PLATES]), st.integers(1, 3))
 STARTS = (s.WAITING_FOR_STOCK, s.WAITING_FOR_PAYMENT, s.IN_PROCESSING, s.PARTLY_SHIPPED, s.AT_ITS_END)
-    s.WAITING_FOR_STOCK,
-    s.WAITING_FOR_PAYMENT,
-    s.IN_QUEUE,
-    s.IN_PROCESSING,
-    s.PARTLY_SHIPPED,
-    s.AT_ITS_END,
-)
 KINDS = st.sampled_from([RefundLineKind.RETURN, RefundLineKind.RETURN, *RefundLineKind])
 REFUNDS = (UUID(int=700), UUID(int=701), UUID(int=702))
 REQUESTS = st.sampled_from([UUID(int=800), UUID(int=801)])
