@@ -5,7 +5,7 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,13 +43,22 @@ class CannotStart(Exception):  # noqa: N818
     """Something that a person must mend; the message is one line."""
 
 
+async def _nothing() -> None:
+    """For a service with nothing to do before it starts."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wired:
-    """The parts of a service, wired to its store."""
+    """The parts of a service, wired to its store.
+
+    `prepare` runs in every process before its tasks start, such as to adopt a first policy: it must bear
+    being repeated, and being run by several processes at once.
+    """
 
     duties: Duties
     router: APIRouter
     samples: tuple[Sample, ...] = ()
+    prepare: Callable[[], Awaitable[None]] = _nothing
     resources: AsyncExitStack = field(default_factory=AsyncExitStack)
 
 
@@ -99,6 +108,7 @@ async def run(service: Service[S], settings: S, role: Role, clock: Clock = utc_n
         store = Store(pool, service.define(settings), epoch=epoch, clock=clock)
         wired = service.wire(settings, store)
         async with wired.resources:
+            await wired.prepare()
             await _run_tasks(service, settings, role, store, wired, listener)
     finally:
         await asyncio.wait_for(pool.close(), 10)
