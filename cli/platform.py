@@ -71,9 +71,10 @@ class Platform(BaseModel):
         """The settings of service `name` as its process has them."""
         values = {key.lower(): value for key, value in self.environment(name).items()}
         kind = service_of(name).settings
-        return kind.model_validate_strings(
+        settings: Settings = kind.model_validate_strings(
             {key: value for key, value in values.items() if key in kind.model_fields}
         )
+        return settings
 
     def token(self, kind: ActorKind, person: str, valid_for: timedelta = timedelta(hours=12)) -> str:
         """A token that makes its bearer this person."""

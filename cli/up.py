@@ -1,5 +1,6 @@
 """Starts a whole platform on this machine: servers, databases, topics, sandbox and the five services."""
 
+import asyncio
 import base64
 import os
 import secrets
@@ -17,6 +18,7 @@ from sandbox.broker import BrokerProcess
 from sandbox.command import Command, Probe, claim_port, free_ports
 from sandbox.postgres import PostgresProcess
 from sandbox.supervisor import Program, Supervisor
+from shared.events.envelope import ActorKind
 from shared.messaging.topics import ensure_topics, topic_of
 from shared.store.migrate import migrate, provision
 
@@ -180,3 +182,19 @@ def _answers(url: str) -> Probe:
             return False
 
     return probe
+
+
+async def up(state_dir: Path, base_port: int) -> int:
+    """Keep a platform running until it is interrupted; prints where it is and a token to try it with."""
+    async with running_platform(state_dir, base_port=base_port) as running:
+        platform = running.platform
+        for name in SERVICES:
+            print(f"{name:14} {platform.services[name].url}  (API: {platform.services[name].url}/docs)")
+        print(f"{'provider':14} {platform.provider_url}")
+        print(f"{'mail':14} {platform.mail_url}")
+        print(f"{'kafka':14} {platform.kafka_bootstrap_servers}")
+        print(f"{'state':14} {state_dir}")
+        print(f"operator token {platform.token(ActorKind.OPERATOR, 'you')}")
+        print("Ctrl-C ends it.", flush=True)
+        await asyncio.Event().wait()
+    return 0

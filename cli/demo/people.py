@@ -1,0 +1,285 @@
+"""What customers and staff do, through the public HTTP APIs only."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from cli.demo.client import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S, GaveUp, Person, Refused
+from cli.demo.invoices import InvoiceLine
+from cli.demo.scenario import Card, Fate, GiveBack, Purchase, products, stock_needed
+from cli.platform import Platform
+from shared.domain.ids import derive
+from shared.events.envelope import ActorKind
+
+CARRIERS = ("Royal Mail", "DHL", "UPS")
+ENDED = ("COMPLETED", "CANCELLED")
+RECEIPT_LINES, PRODUCT_LINES = 500, 200
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """The platform's addresses and the people who work with it."""
+
+    platform: Platform
+    http: httpx.AsyncClient
+    admin: Person
+    clerk: Person
+    manager: Person
+
+    @classmethod
+    def of(cls, platform: Platform, http: httpx.AsyncClient) -> "Shop":
+        """The shop of a platform, with an admin and two operators (two for refunds above the threshold)."""
+        return cls(
+            platform,
+            http,
+            Person(http, platform.token(ActorKind.ADMIN, "demo-admin")),
+            Person(http, platform.token(ActorKind.OPERATOR, "demo-clerk")),
+            Person(http, platform.token(ActorKind.OPERATOR, "demo-manager")),
+        )
+
+    def url(self, service: str, path: str) -> str:
+        """The address of a resource."""
+        return f"{self.platform.services[service].url}{path}"
+
+    async def open(self, purchases: list[Purchase], run: str) -> None:
+        """Set prices and shipping, list every product and count the goods in."""
+        rules = _pricing({purchase.postage for purchase in purchases})
+        await self.admin.call("PUT", self.url("cart", "/pricing-policy"), rules)
+        listing = [_listing(line) for line in products(purchases).values()]
+        for start in range(0, len(listing), PRODUCT_LINES):
+            batch = {"products": listing[start : start + PRODUCT_LINES]}
+            await self.clerk.call("POST", self.url("cart", "/products"), batch)
+        stock = sorted(stock_needed(purchases).items())
+        for start in range(0, len(stock), RECEIPT_LINES):
+            lines = [{"sku": sku, "quantity": units} for sku, units in stock[start : start + RECEIPT_LINES]]
+            receipt = {"receipt_id": str(derive("demo receipt", run, start)), "lines": lines}
+            await self.clerk.call("POST", self.url("inventory", "/receipts"), receipt)
+
+    async def play(self, purchase: Purchase) -> str:
+        """One purchase from the cart to its end; gives the order's final status. Raises GaveUp."""
+        buyer, order_id = await self._buy(purchase)
+        cards = list(purchase.cards)
+        paying: set[str] = set()
+        while True:
+            order = await self._order(order_id, lambda o: o["order_status"] != "PLACED" or _asks(o, paying))
+            if order["order_status"] != "PLACED":
+                break
+            paying.add(_open_intent(order))
+            await self._pay(buyer, order_id, cards.pop(0) if cards else Card.GOOD, more=bool(cards))
+            if purchase.fate is Fate.CANCELLED_WHILE_PAYING:
+                await buyer.call("POST", self._order_url(order_id, "/cancel"), {"reason": "CUSTOMER"})
+        if order["order_status"] == "CONFIRMED":
+            order = await self._fulfil(purchase, order_id)
+            await self._after_sale(purchase, buyer, order)
+        ended = await self._order(order_id, lambda o: o["order_status"] in ENDED)
+        return str(ended["order_status"])
+
+    async def _buy(self, purchase: Purchase) -> tuple[Person, str]:
+        """Fill a cart and check it out with the total that it showed."""
+        customer = derive("demo customer", purchase.customer) if purchase.customer else None
+        token = self.platform.token(ActorKind.CUSTOMER, str(customer)) if customer else None
+        start = {"cart_id": str(purchase.cart_id), "currency": "GBP", "locale": "en"}
+        cart = await Person(self.http, token).call("POST", self.url("cart", "/carts"), start)
+        buyer = Person(self.http, token or cart["token"])
+        here = self.url("cart", f"/carts/{purchase.cart_id}")
+        for line in purchase.lines:
+            await buyer.call("POST", f"{here}/lines", {"sku": line.sku, "quantity": line.quantity})
+        cart = await buyer.call("PUT", f"{here}/delivery", _delivery(purchase))
+        total = sum(line.amount for line in purchase.lines) + purchase.postage
+        if cart["totals"]["total"] != total:
+            raise GaveUp(f"{purchase.name} costs {cart['totals']['total']}, its invoice says {total}")
+        checkout = {"expected_total": total, "terms_version": "2026-01"}
+        order = await buyer.call("POST", f"{here}/checkout", checkout)
+        return buyer, order["order_id"]
+
+    async def _pay(self, buyer: Person, order_id: str, card: Card, *, more: bool) -> None:
+        """Type a card number into the provider's form, and after a decline ask for another try."""
+        payment = await self._until(lambda: self._payment(buyer, order_id), "the provider's payment form")
+        confirm = {"client_secret": payment["client_secret"], "card": {"number": card}}
+        try:
+            await Person(self.http, None).call("POST", payment["confirm_url"], confirm)
+        except (Refused, GaveUp, httpx.HTTPError):
+            return  # what became of the money, the shop hears from the provider
+        if card is Card.DECLINED and more:
+            await self._order(order_id, lambda o: not _open_intent(o))
+            await buyer.call("POST", self._order_url(order_id, "/payment-attempts"))
+
+    async def _payment(self, buyer: Person, order_id: str) -> dict[str, Any] | None:
+        try:
+            payment: dict[str, Any] = await buyer.call("GET", self._order_url(order_id, "/payment"))
+        except Refused as refusal:
+            if refusal.status == httpx.codes.CONFLICT:
+                return None
+            raise
+        return payment
+
+    async def _fulfil(self, purchase: Purchase, order_id: str) -> dict[str, Any]:
+        """Pack, ship in one or two parcels, deliver."""
+        await self.clerk.call("POST", self._order_url(order_id, "/processing"))
+        order = await self._order(order_id, lambda o: bool(o["fulfillments"]))
+        fulfillment = order["fulfillments"][0]
+        for parcel_no, lines in enumerate(_parcels(fulfillment["lines"], purchase.parcels), start=1):
+            carrier = CARRIERS[order_id.encode()[0] % len(CARRIERS)]
+            parcel = {
+                "fulfillment_id": fulfillment["fulfillment_id"],
+                "parcel_no": parcel_no,
+                "lines": lines,
+                "carrier": carrier,
+                "tracking_number": f"{order_id[:8].upper()}{parcel_no}",
+                "estimated_delivery": (datetime.now(UTC) + timedelta(days=2)).date().isoformat(),
+            }
+            shipped = await self.clerk.call("POST", self._order_url(order_id, "/shipments"), parcel)
+            delivery = self._order_url(order_id, f"/shipments/{shipped['shipment_id']}/delivery")
+            await self.clerk.call("POST", delivery, {"proof": "CARRIER"})
+        return await self._order(order_id, lambda o: o["order_status"] in ENDED)
+
+    async def _after_sale(self, purchase: Purchase, buyer: Person, order: dict[str, Any]) -> None:
+        """Send goods back, give goodwill, and wait for the money."""
+        refunds = 0
+        if purchase.give_back:
+            await self._give_back(purchase.give_back, buyer, order)
+            refunds += 1
+        if purchase.goodwill:
+            wish = {"order_id": order["order_id"], "amount": purchase.goodwill, "note": "Discount"}
+            await self._grant(self.clerk, "/refunds", wish)
+            refunds += 1
+        await self._order(
+            order["order_id"], lambda o: sum(r["status"] == "ISSUED" for r in o["refunds"]) >= refunds
+        )
+
+    async def _give_back(self, back: GiveBack, buyer: Person, order: dict[str, Any]) -> None:
+        line_ids = {line["sku"]: line["line_id"] for line in order["lines"]}
+        units = [{"line_id": line_ids[sku], "quantity": quantity} for sku, quantity in back.lines]
+        wish = {
+            "order_id": order["order_id"],
+            "lines": [{**unit, "reason": back.reason} for unit in units],
+        }
+        requested = await self._until(lambda: self._request_return(buyer, wish), "the right to send back")
+        here = self.url("returns", f"/returns/{requested['return_id']}")
+        if requested["status"] == "REQUESTED":
+            await self.clerk.call("POST", f"{here}/approve")
+        receipt = {"lines": [{**unit, "disposition": back.disposition} for unit in units]}
+        await self.clerk.call("POST", f"{here}/receipts", receipt)
+        await self._until(lambda: self._approve_twice(requested["return_id"]), "the refund's approval")
+        await self._until(lambda: self._closed(here), "the return's end")
+
+    async def _request_return(self, buyer: Person, wish: dict[str, Any]) -> dict[str, Any] | None:
+        """The return, or None while returns has not heard of the delivery yet."""
+        try:
+            requested: dict[str, Any] = await buyer.call("POST", self.url("returns", "/returns"), wish)
+        except Refused as refusal:
+            if refusal.code in ("not_delivered", "unknown_order"):
+                return None
+            raise
+        return requested
+
+    async def _approve_twice(self, return_id: str) -> dict[str, Any] | None:
+        """Approve the return's refund by as many people as it needs; None until it is granted."""
+        found = await self.clerk.call("GET", self.url("returns", f"/refunds?source_id={return_id}"))
+        grant: dict[str, Any] | None = found[0] if found else None
+        if grant is not None and grant["status"] == "PROPOSED":
+            for person in (self.clerk, self.manager):
+                await self._grant(person, f"/refunds/{grant['refund_id']}/approve", None)
+            return None
+        return grant
+
+    async def _grant(self, person: Person, path: str, wish: dict[str, Any] | None) -> None:
+        try:
+            await person.call("POST", self.url("returns", path), wish)
+        except Refused as refusal:
+            if refusal.code != "not_proposed":
+                raise
+
+    async def _closed(self, url: str) -> dict[str, Any] | None:
+        back: dict[str, Any] = await self.clerk.call("GET", url)
+        return back if back["status"] == "CLOSED" else None
+
+    async def _order(self, order_id: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The order as soon as it is as wanted. It may not exist yet: orders hears of carts by events."""
+
+        async def look() -> dict[str, Any] | None:
+            try:
+                order: dict[str, Any] = await self.clerk.call("GET", self._order_url(order_id))
+            except Refused as refusal:
+                if refusal.status == httpx.codes.NOT_FOUND:
+                    return None
+                raise
+            return order if wanted(order) else None
+
+        return await self._until(look, f"order {order_id}")
+
+    async def _until(self, look: Callable[[], Awaitable[dict[str, Any] | None]], what: str) -> dict[str, Any]:
+        give_up = asyncio.get_running_loop().time() + PATIENCE_S
+        pause = FIRST_PAUSE_S
+        while (found := await look()) is None:
+            if asyncio.get_running_loop().time() > give_up:
+                raise GaveUp(f"waited {PATIENCE_S:g} s in vain for {what}")
+            await asyncio.sleep(pause)
+            pause = min(1.5 * pause, LONGEST_PAUSE_S)
+        return found
+
+    def _order_url(self, order_id: str, path: str = "") -> str:
+        return self.url("orders", f"/orders/{order_id}{path}")
+
+
+def _open_intent(order: dict[str, Any]) -> str:
+    """The id of the payment intent that waits for the buyer, empty if there is none."""
+    return next((intent["intent_id"] for intent in order["intents"] if intent["status"] == "OPEN"), "")
+
+
+def _asks(order: dict[str, Any], paying: set[str]) -> bool:
+    """Whether the order asks for money in a way that the buyer has not answered yet."""
+    intent = _open_intent(order)
+    return bool(intent) and intent not in paying
+
+
+def _pricing(postages: set[int]) -> dict[str, Any]:
+    """Prices include VAT; postage is what the invoices say, everything else is delivered free."""
+    vat = {"GB": 2000, "FR": 2000, "NL": 2100, "DE": 1900, "IE": 2300, "ES": 2100, "IT": 2200, "BE": 2100}
+    return {
+        "currencies": ["GBP"],
+        "home_country": "GB",
+        "prices_include_tax": True,
+        "tax_rules": [
+            {"country": country, "tax_class": "standard", "rate_bp": rate} for country, rate in vat.items()
+        ],
+        "shipping_methods": [
+            {
+                "id": f"post-{postage}",
+                "title": "Postage" if postage else "Free delivery",
+                "countries": ["*"],
+                "currency": "GBP",
+                "bands": [{"price": postage}],
+                "eta_days": 3,
+            }
+            for postage in sorted(postages)
+        ],
+    }
+
+
+def _listing(line: InvoiceLine) -> dict[str, Any]:
+    return {"sku": line.sku, "titles": {"en": line.title}, "prices": {"GBP": line.unit_price}}
+
+
+def _delivery(purchase: Purchase) -> dict[str, Any]:
+    person = purchase.customer or f"guest-{str(purchase.cart_id)[:8]}"
+    return {
+        "contact": {"name": f"Customer {person}", "email": f"customer-{person}@example.com"},
+        "destination": {
+            "country": purchase.country,
+            "postal_code": "EC1A 1BB",
+            "line1": f"{person[-2:]} High Street",
+            "city": "London",
+        },
+        "method_id": f"post-{purchase.postage}",
+    }
+
+
+def _parcels(lines: list[dict[str, Any]], parcels: int) -> list[list[dict[str, Any]]]:
+    """The lines divided over so many parcels, none empty."""
+    units = [{"line_id": line["line_id"], "quantity": line["quantity"]} for line in lines]
+    return [part for part in (units[n::parcels] for n in range(parcels)) if part]
