@@ -29,6 +29,7 @@ TODO_OVERDUE = Gauge("orderflow_todo_overdue", "Todo rows due for longer than a 
 CONSERVATION = Gauge(
     "orderflow_conservation_violations", "Rows that break a conservation law", ["service", "law"]
 )
+OVERDUE = Gauge("orderflow_overdue", "What waits for longer than was promised", ["service", "state"])
 
 OVERDUE_AFTER = timedelta(minutes=1)
 FORGET_EVERY = 1800
