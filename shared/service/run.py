@@ -7,7 +7,8 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -25,7 +26,7 @@ from shared.service.clock import Clock, utc_now
 from shared.service.http import Check, create_app
 from shared.service.metrics import Sample
 from shared.service.settings import Role, Settings, SettingsError, load
-from shared.store.connection import Pool, open_pool
+from shared.store.connection import Connection, Pool, open_pool
 from shared.store.errors import CONNECTION_LOST
 from shared.store.migrate import all_migrations, missing_migrations
 from shared.store.unit_of_work import Definition, Store
@@ -64,7 +65,10 @@ class Wired:
 
 @dataclass(frozen=True, kw_only=True)
 class Service(Generic[S]):
-    """A service: its name, its settings, what it keeps, what it hears and how its parts are wired."""
+    """A service: its name, its settings, what it keeps, what it hears and how its parts are wired.
+
+    `introduced` reads the instant from which it reacts to what it hears, where its settings name none.
+    """
 
     name: str
     folder: Path
@@ -72,6 +76,7 @@ class Service(Generic[S]):
     define: Callable[[S], Definition]
     subscription: Callable[[S], Subscription | None]
     wire: Callable[[S, Store], Wired]
+    introduced: Callable[[Connection], Awaitable[datetime]] | None = None
 
     @property
     def migrations(self) -> Path:
@@ -117,6 +122,7 @@ async def run(service: Service[S], settings: S, role: Role, clock: Clock = utc_n
 async def _run_tasks(
     service: Service[S], settings: S, role: Role, store: Store, wired: Wired, listener: socket.socket
 ) -> None:
+    subscription = await subscription_of(service, settings, store)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -152,7 +158,6 @@ async def _run_tasks(
             store, wired.duties, concurrency=settings.todo_concurrency, lease_s=settings.todo_lease_s
         )
         tasks["worker"] = asyncio.create_task(worker.run(stop))
-    subscription = service.subscription(settings)
     if role in (Role.ALL, Role.CONSUMER) and subscription is not None:
         tasks["consumer"] = asyncio.create_task(_subscriber(settings, store, subscription).run(stop))
     log.info("started", role=role, port=listener.getsockname()[1])
@@ -169,6 +174,15 @@ async def _run_tasks(
     log.info("stopped")
     if died:
         sys.exit(1)
+
+
+async def subscription_of(service: Service[S], settings: S, store: Store) -> Subscription | None:
+    """What the service hears, and since when it reacts to it."""
+    subscription = service.subscription(settings)
+    if subscription is None or subscription.react_since is not None or service.introduced is None:
+        return subscription
+    async with store.pool.acquire() as connection:
+        return replace(subscription, react_since=await service.introduced(connection))
 
 
 def _relay_settings(service: Service[S], settings: S) -> RelaySettings:
