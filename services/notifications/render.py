@@ -57,15 +57,19 @@ _WORDS: Mapping[str, Mapping[str, str]] = json.loads((TEMPLATES / "words.json").
 """The few words that the shared parts of all templates need, per language."""
 
 
+def language_of(template: str, locale: str) -> Locale:
+    """The language that a template comes out in for a locale tag."""
+    language = wording.language(locale)
+    return language if (TEMPLATES / language / f"{template}.txt").is_file() else Locale.EN
+
+
 def render(template: str, locale: str, context: Mapping[str, Any]) -> Rendered:
     """The mail for a template name and a locale tag; English where the template has no such translation.
 
     Raises jinja2.TemplateNotFound for an unknown template and jinja2.UndefinedError for a context that
     lacks something: a mail with holes is never sent.
     """
-    language = wording.language(locale)
-    if not (TEMPLATES / language / f"{template}.txt").is_file():
-        language = Locale.EN
+    language = language_of(template, locale)
     values = {**context, "locale": language, "words": _WORDS[language]}
     text = _ENVIRONMENT.get_template(f"{language}/{template}.txt").render(values)
     html = _ENVIRONMENT.get_template(f"{language}/{template}.html").render(values)
