@@ -1,4 +1,4 @@
-"""What each template reads: made of the event, the order's snippet and the shop, without looking anything up."""
+"""What each template reads: made of the event, the order's snippet and the shop, nothing is looked up."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def context(
     shop: Shop,
     locale: Locale,
 ) -> Context:
-    """Everything that the templates of this event read (see templates/README.md), in the language `locale`."""
+    """Everything that the templates of this event read (see templates/README.md), in language `locale`."""
     return {
         "shop": {"name": shop.name, "url": shop.url, "support_email": shop.support_email},
         "customer_name": opened.name,

@@ -1,4 +1,4 @@
-"""The mail port, and its adapter for any SMTP server. Its errors hold neither addresses nor texts of mails."""
+"""The mail port, and its adapter for any SMTP server. Its errors hold neither addresses nor texts."""
 
 import asyncio
 import re
