@@ -14,7 +14,8 @@ from aiokafka.errors import KafkaError
 from cli import operate
 from cli.demo import command as demo_command
 from cli.demo.client import GaveUp, Refused
-from cli.demo.invoices import NotInvoices
+from cli.demo.invoices import EXAMPLE, NotInvoices
+from cli.demo.scenario import SEED
 from cli.platform import SERVICES, STATE_DIR, PlatformError, attach
 from cli.up import up as keep_up
 from sandbox.command import StartError
@@ -41,9 +42,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdou
 
 @app.command()
 def demo(
-    input_file: Annotated[Path, typer.Option("--input", help="CSV of invoices")] = demo_command.EXAMPLE,
+    input_file: Annotated[Path, typer.Option("--input", help="CSV of invoices")] = EXAMPLE,
     repeat: Annotated[int, typer.Option(min=1, max=1000, help="Play the day so many times.")] = 1,
-    seed: Annotated[int, typer.Option(help="Another seed tells another story.")] = demo_command.SEED,
+    seed: Annotated[int, typer.Option(help="Another seed tells another story.")] = SEED,
     at_once: Annotated[int, typer.Option(min=1, max=200, help="Purchases side by side.")] = 12,
     as_json: AsJson = False,
     platform: Annotated[

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from cli.demo.invoices import read_invoices
+from cli.demo.invoices import EXAMPLE, read_invoices
 from cli.demo.play import meter, play
-from cli.demo.scenario import plan
+from cli.demo.scenario import SEED, plan
 from cli.platform import Platform
 from cli.proofs import prove, wait_until_quiet
 from cli.up import Running, running_platform
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "online-retail" / "online-retail-2010-12-01.csv"
-SEED = 20101201
 QUIET_WITHIN_S = 180.0
 EXPECTED_A_DAY = {
     "delivered": 50,

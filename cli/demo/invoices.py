@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "online-retail" / "online-retail-2010-12-01.csv"
 COLUMNS = (
     "InvoiceNo",
     "StockCode",

@@ -10,6 +10,8 @@ from uuid import UUID
 from cli.demo.invoices import Invoice, InvoiceLine
 from shared.domain.ids import derive
 
+SEED = 20101201
+
 
 class Card(StrEnum):
     """The provider's test cards by what they do."""
