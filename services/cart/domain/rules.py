@@ -151,6 +151,8 @@ def problems(rules: PricingRules) -> Iterator[str]:
     for rule in rules.tax_rules:
         if not _is_country(rule.country) or not is_text(rule.tax_class, longest=40):
             yield f"tax rule {rule.tax_class!r} for {rule.country!r} names no country or class"
+        if rule.region is not None and not is_text(rule.region, longest=200):
+            yield f"tax rule {rule.tax_class!r} for {rule.country!r} has no proper region"
         if not 0 <= rule.rate_bp <= HIGHEST_TAX_BP:
             yield f"tax rate {rule.rate_bp} is not within 0 to {HIGHEST_TAX_BP} basis points"
     names = Counter((method.id, method.currency) for method in rules.shipping_methods)

@@ -1,0 +1,211 @@
+"""Catalogue and pricing policy over HTTP: anyone may read, staff list products, admins set the rules."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import AwareDatetime, BaseModel, Field, StrictInt
+
+from services.cart.commands import execute
+from services.cart.domain.pricing import PRICING, PRICING_STREAM, AdoptPolicy, PolicyAdopted
+from services.cart.domain.product import PRODUCT, DelistProduct, ListProduct, ProductDetails
+from services.cart.domain.rules import MOST_LINES, PricingRules, ShippingMethod, TaxRule
+from services.cart.readmodels.pricing_policies import policy_at
+from services.cart.readmodels.products import PRODUCTS, ProductRow, row_of
+from shared.domain import Rejected, key_of
+from shared.events.envelope import Actor
+from shared.service.auth import ADMINS, STAFF, Authenticator
+from shared.service.commands import Outcome, require_version, respond, run_command
+from shared.service.fields import Sku
+from shared.store.unit_of_work import Store, UnitOfWork
+
+MOST_PRODUCTS = 1000
+"""In one request."""
+
+
+class ProductBody(BaseModel):
+    """A catalogue entry: `titles` by locale, `prices` in minor units by currency."""
+
+    titles: dict[str, str]
+    prices: dict[str, StrictInt]
+    tax_class: str = "standard"
+    digital: bool = False
+    preorder_until: date | None = None
+    pickup_only: bool = False
+    custom: bool = False
+    stock_tracked: bool = True
+    final_sale: bool = False
+    supplier_id: UUID | None = None
+    weight_g: StrictInt = 0
+    image_url: str | None = None
+    limit_quantity_per_checkout: StrictInt | None = None
+
+    def command(self, sku: str) -> ListProduct:
+        """The wish to have it in the catalogue exactly so."""
+        fields = {name: getattr(self, name) for name in _DETAILS}
+        return ListProduct(sku=sku, details=ProductDetails(title=self.titles, **fields), prices=self.prices)
+
+
+_DETAILS = tuple(name for name in ProductBody.model_fields if name not in ("titles", "prices"))
+
+
+class ListedProduct(ProductBody):
+    """A catalogue entry among several."""
+
+    sku: Sku
+
+
+class Listing(BaseModel):
+    """Several catalogue entries, all taken or none; each sku once."""
+
+    products: list[ListedProduct] = Field(min_length=1, max_length=MOST_PRODUCTS)
+
+
+class PolicyBody(BaseModel):
+    """The pricing rules, complete, and from when on they hold (None: now)."""
+
+    currencies: tuple[str, ...]
+    home_country: str
+    prices_include_tax: bool
+    tax_rules: tuple[TaxRule, ...]
+    shipping_methods: tuple[ShippingMethod, ...]
+    line_limit: StrictInt = MOST_LINES
+    effective_from: AwareDatetime | None = None
+
+    def rules(self) -> PricingRules:
+        """The rules as the pure core knows them."""
+        return PricingRules(
+            currencies=self.currencies,
+            home_country=self.home_country,
+            prices_include_tax=self.prices_include_tax,
+            tax_rules=self.tax_rules,
+            shipping_methods=self.shipping_methods,
+            line_limit=self.line_limit,
+        )
+
+
+def routes(store: Store, auth: Authenticator) -> APIRouter:
+    """The routes of products and of the pricing policy."""
+    router = APIRouter(tags=["catalogue"])
+    staff = Depends(auth.require(STAFF))
+    admins = Depends(auth.require(ADMINS))
+    sku_path = Annotated[Sku, Path()]
+
+    @router.put("/products/{sku}")
+    async def list_product(
+        sku: sku_path, body: ProductBody, request: Request, actor: Actor = staff
+    ) -> Response:
+        """Have a product in the catalogue exactly so."""
+        return await _of_product(request, actor, body.command(sku))
+
+    @router.delete("/products/{sku}")
+    async def delist_product(sku: sku_path, request: Request, actor: Actor = staff) -> Response:
+        """Stop selling a product; carts that hold it show that it is gone."""
+        return await _of_product(request, actor, DelistProduct(sku=sku))
+
+    async def _of_product(request: Request, actor: Actor, command: ListProduct | DelistProduct) -> Response:
+        async def work(uow: UnitOfWork) -> Outcome:
+            await uow.state(PRODUCT, command.sku)
+            require_version(request, uow.version(PRODUCT, command.sku))
+            await execute(uow, command)
+            row = await _row(uow, command.sku)
+            return Outcome(body=_product(row), version=row.version)
+
+        return await run_command(request, store, actor, work)
+
+    @router.post("/products")
+    async def list_products(listing: Listing, request: Request, actor: Actor = staff) -> Response:
+        """Have several products in the catalogue exactly so, in one transaction."""
+        commands = _once_each(listing.products)
+
+        async def work(uow: UnitOfWork) -> Outcome:
+            await uow.prefetch(PRODUCT.stream(command.sku) for command in commands)
+            for command in commands:
+                try:
+                    await execute(uow, command)
+                except Rejected as refusal:
+                    extra = {**refusal.extra, "sku": command.sku}
+                    raise Rejected(refusal.code, f"{command.sku}: {refusal.detail}", **extra) from None
+            return Outcome(body={"products": [_product(await _row(uow, c.sku)) for c in commands]})
+
+        return await run_command(request, store, actor, work)
+
+    @router.get("/products")
+    async def products(
+        after: str = "", limit: Annotated[int, Query(ge=1, le=MOST_PRODUCTS)] = 100
+    ) -> list[dict[str, Any]]:
+        """What is sold, in order of sku; continue with `after` = the last sku."""
+        async with store.pool.acquire() as connection:
+            rows = await PRODUCTS.query(
+                connection, "sku > $1 AND active ORDER BY sku LIMIT $2", after.replace("\0", ""), limit
+            )
+        return [_product(row) for row in rows]
+
+    @router.get("/products/{sku}")
+    async def product(sku: sku_path) -> Response:
+        """One product, even if it is not sold any more."""
+        async with store.pool.acquire() as connection:
+            row = await PRODUCTS.find(connection, sku)
+        if row is None:
+            raise Rejected("unknown_product", f"There is no product {sku}.", sku=sku)
+        return respond(Outcome(body=_product(row), version=row.version))
+
+    @router.put("/pricing-policy")
+    async def adopt_policy(body: PolicyBody, request: Request, actor: Actor = admins) -> Response:
+        """Price by these rules from now, or from `effective_from`, on."""
+
+        async def work(uow: UnitOfWork) -> Outcome:
+            key = key_of(PRICING_STREAM)
+            await uow.state(PRICING, key)
+            require_version(request, uow.version(PRICING, key))
+            command = AdoptPolicy(
+                document=body.rules(), effective_from=body.effective_from or uow.now, adopted_by=actor.id
+            )
+            await execute(uow, command)
+            pricing = await uow.state(PRICING, key)
+            assert pricing is not None
+            newest = pricing.versions[-1]
+            return Outcome(body=_policy(newest), version=newest.version)
+
+        return await run_command(request, store, actor, work)
+
+    @router.get("/pricing-policy")
+    async def policy() -> Response:
+        """The rules that hold now."""
+        async with store.pool.acquire() as connection:
+            adopted = await policy_at(connection, store.clock())
+        if adopted is None:
+            raise Rejected("unknown_policy", "No pricing policy is in force yet.")
+        return respond(Outcome(body=_policy(adopted), version=adopted.version))
+
+    return router
+
+
+def _once_each(products: Sequence[ListedProduct]) -> list[ListProduct]:
+    commands = {product.sku: product.command(product.sku) for product in products}
+    if len(commands) < len(products):
+        raise Rejected("invalid_product", "A sku is in the list more than once.", fields=("sku",))
+    return list(commands.values())
+
+
+async def _row(uow: UnitOfWork, sku: str) -> ProductRow:
+    state = await uow.state(PRODUCT, sku)
+    assert state is not None
+    return row_of(state, uow.version(PRODUCT, sku))
+
+
+def _product(row: ProductRow) -> dict[str, Any]:
+    details = asdict(row.details)
+    titles = details.pop("title")
+    return {"sku": row.sku, "titles": titles, "prices": row.prices, "active": row.active, **details}
+
+
+def _policy(adopted: PolicyAdopted) -> dict[str, Any]:
+    return {
+        "version": adopted.version,
+        "effective_from": adopted.effective_from,
+        **asdict(adopted.document),
+    }

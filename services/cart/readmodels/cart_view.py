@@ -1,0 +1,89 @@
+"""`cart_view`: what is in a cart, or what it was bought as. For the cart page, which joins the prices."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from services.cart.domain.cart import CART
+from services.cart.domain.cart_state import Cart, CartStatus
+from services.cart.domain.quote import Item
+from shared.domain import key_of
+from shared.events import cart
+from shared.events.cart import CartCheckedOut, CartDeliveryChosen
+from shared.events.envelope import Recorded
+from shared.store.connection import Connection
+from shared.store.readmodel import Key, ReadModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CartView:
+    """A cart and the version of its stream; personal data stays sealed. `checkout` is what was bought."""
+
+    cart_id: UUID
+    version: int
+    status: CartStatus
+    customer_id: UUID | None
+    subject_id: UUID
+    currency: str
+    locale: str
+    items: tuple[Item, ...]
+    delivery: CartDeliveryChosen
+    checkout: CartCheckedOut | None
+    changed_at: datetime
+
+    @property
+    def cart(self) -> Cart:
+        """The cart as the pure core knows it, without the ids of lines that are gone."""
+        return Cart(
+            status=self.status,
+            customer_id=self.customer_id,
+            subject_id=self.subject_id,
+            currency=self.currency,
+            locale=self.locale,
+            items=self.items,
+            delivery=self.delivery,
+            order_id=self.checkout.order_id if self.checkout else None,
+            changed_at=self.changed_at,
+        )
+
+
+def _keys(event: Recorded[Any]) -> Sequence[Key]:
+    return [(UUID(key_of(event.stream)),)]
+
+
+def _fold(row: CartView | None, event: Recorded[Any], key: Key) -> CartView:
+    after = CART.evolve(row.cart if row else None, event.data, event.occurred_at)
+    frozen = event.data if isinstance(event.data, CartCheckedOut) else None
+    return CartView(
+        cart_id=UUID(key_of(event.stream)),
+        version=event.version,
+        status=after.status,
+        customer_id=after.customer_id,
+        subject_id=after.subject_id,
+        currency=after.currency,
+        locale=after.locale,
+        items=after.items,
+        delivery=after.delivery,
+        checkout=frozen or (row.checkout if row else None),
+        changed_at=after.changed_at,
+    )
+
+
+CART_VIEW = ReadModel(
+    name="cart_view",
+    row=CartView,
+    key=("cart_id",),
+    events=frozenset(cart.EVENTS),
+    keys=_keys,
+    fold=_fold,
+)
+
+
+async def is_guest(connection: Connection, subject_id: UUID) -> bool:
+    """Whether this id was given to somebody who began a cart without being a customer."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM cart_view WHERE subject_id = $1 AND customer_id IS NULL)", subject_id
+    )
+    return found
