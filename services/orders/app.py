@@ -1,0 +1,103 @@
+"""The composition root of orders: everything of this service is wired here and nowhere else."""
+
+import base64
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter
+
+from services.orders import http, webhooks
+from services.orders.commands import Commands, streams
+from services.orders.domain import EffectWanted, RequestPayment, RequestRefund, on_deadline, order_decider
+from services.orders.effects import ProviderCalls
+from services.orders.reactions import call, react
+from services.orders.readmodels import order_view, payments_ledger, processing_queue
+from services.orders.readmodels.order_tracking import ORDER_TRACKING
+from services.orders.readmodels.order_view import ORDER_VIEW
+from services.orders.readmodels.payments_ledger import PAYMENTS_LEDGER
+from services.orders.readmodels.processing_queue import PROCESSING_QUEUE
+from services.orders.sandbox_provider import SandboxProvider, SandboxWebhooks, http_client
+from services.orders.settings import OrdersSettings
+from services.orders.webhooks import Inbox, TakeNotice
+from shared.events import cart, inventory, orders, returns
+from shared.events.registry import Registry
+from shared.messaging.consumer import Subscription
+from shared.messaging.topics import topic_of
+from shared.service.auth import Authenticator
+from shared.service.run import Service, Wired
+from shared.service.vault import Vault
+from shared.store.unit_of_work import Definition, Store, UnitOfWork
+from shared.store.worker import Duties
+
+
+def define(settings: OrdersSettings) -> Definition:
+    """What orders keeps."""
+    return Definition(
+        registry=Registry.of(orders),
+        deciders=[order_decider(settings.order_policy)],
+        read_models=[ORDER_VIEW, PROCESSING_QUEUE, ORDER_TRACKING, PAYMENTS_LEDGER],
+    )
+
+
+def subscription(settings: OrdersSettings) -> Subscription:
+    """What orders hears."""
+    return Subscription(
+        consumer="orders",
+        topics=[topic_of("cart"), topic_of("inventory"), topic_of("returns")],
+        registry=Registry.of(cart, inventory, returns),
+        execute=Commands(order_decider(settings.order_policy)),
+        react=react,
+        streams=streams,
+        react_since=settings.react_since,
+    )
+
+
+def wire(settings: OrdersSettings, store: Store) -> Wired:
+    """How the parts of orders hang together."""
+    resources = AsyncExitStack()
+    client = http_client(settings.provider_url)
+    resources.push_async_callback(client.aclose)
+    provider = SandboxProvider(client, settings.provider_public_url or settings.provider_url)
+    order = order_decider(settings.order_policy)
+    commands = Commands(order)
+    inbox = Inbox(SandboxWebhooks(settings.live_secrets), commands, settings.order_policy.provider)
+    vault = Vault(base64.b64decode(settings.data_key.get_secret_value()))
+    auth = Authenticator(settings.jwt_key.get_secret_value())
+
+    async def execute(uow: UnitOfWork, command: Any) -> None:
+        await (inbox.take if isinstance(command, TakeNotice) else commands)(uow, command)
+
+    def at_deadline(state: Any, timer: str, now: Any) -> Any:
+        wanted = on_deadline(state, timer, now, settings.order_policy)
+        return call(wanted) if isinstance(wanted, EffectWanted) else wanted
+
+    router = APIRouter()
+    router.include_router(http.routes(store, commands, provider, vault, auth))
+    router.include_router(webhooks.routes(store, inbox))
+    return Wired(
+        duties=Duties(
+            execute=execute,
+            commands=(RequestRefund, TakeNotice),
+            effects=ProviderCalls(store, order, provider).effects(),
+            on_deadline={order.category: at_deadline},
+            expected={
+                RequestPayment: frozenset(
+                    {"payment_open", "nothing_due", "too_many_attempts", "order_cancelled"}
+                )
+            },
+        ),
+        router=router,
+        samples=(order_view.sample, processing_queue.sample, payments_ledger.sample, webhooks.sample),
+        resources=resources,
+    )
+
+
+SERVICE = Service(
+    name="orders",
+    folder=Path(__file__).parent,
+    settings=OrdersSettings,
+    define=define,
+    subscription=subscription,
+    wire=wire,
+)

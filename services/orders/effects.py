@@ -1,0 +1,220 @@
+"""Calls to the payment provider: each looks at the order and at the provider first, and answers with facts.
+
+A call whose outcome the order knows already is not made. Before anything is asked of the provider it is
+looked up there by our own id, so a call repeated after any time, even past the provider's memory of
+idempotency keys, finds what its first try did.
+"""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from services.orders.domain import (
+    EffectKind,
+    EffectWanted,
+    Order,
+    OrderCommand,
+    RecordCaptureResult,
+    RecordPaymentAuthorized,
+    RecordPaymentCaptured,
+    RecordPaymentDeclined,
+    RecordRefundResult,
+    RecordVoided,
+)
+from services.orders.domain.state import CaptureStatus, IntentStatus, RefundStatus
+from services.orders.psp import PaymentProvider, ProviderIntent, Refused, Standing
+from services.orders.reactions import call_of
+from shared.domain import Decider
+from shared.events.orders import DeclineCode, OrderEvent, OrderPlaced, RefundFailureCode
+from shared.store.todo import Todo
+from shared.store.unit_of_work import Store
+from shared.store.worker import Effect, Unavailable
+
+Outcome = Sequence[OrderCommand]
+_NOTHING: Outcome = ()
+
+
+class ProviderCalls:
+    """The effects of orders, over its store and a provider."""
+
+    def __init__(
+        self, store: Store, order: Decider[Order, OrderCommand, OrderEvent], provider: PaymentProvider
+    ) -> None:
+        self._store = store
+        self._order = order
+        self._provider = provider
+
+    def effects(self) -> Mapping[str, Effect]:
+        """Every call by the name of its todo rows."""
+        return {
+            EffectKind.CREATE_INTENT: self._create_intent,
+            EffectKind.CLOSE_INTENT: self._close_intent,
+            EffectKind.CAPTURE: self._capture,
+            EffectKind.VOID: self._void,
+            EffectKind.REFUND: self._refund,
+        }
+
+    async def _create_intent(self, row: Todo) -> Outcome:
+        """Open an intent for the buyer; if it is no longer wanted, make sure that nobody can pay it."""
+        wanted = call_of(row)
+        order, placed = await self._load(wanted.order_id)
+        if _payable(order, wanted.target):
+            intent = order.intents[wanted.target]
+            made: ProviderIntent | None = await self._answered(
+                self._provider.create(
+                    intent.intent_id,
+                    order.order_id,
+                    intent.amount,
+                    placed.currency,
+                    order.capture,
+                    str(row.todo_id),
+                )
+            )
+            order, _ = await self._load(wanted.order_id)
+            if _payable(order, wanted.target):
+                return _NOTHING
+        else:
+            made = await self._provider.find(wanted.target)
+        if made and made.standing is Standing.UNPAID:
+            await self._answered(self._provider.cancel(made, f"{row.todo_id}/close"))
+        return _NOTHING
+
+    async def _close_intent(self, row: Todo) -> Outcome:
+        """Nobody may pay this intent any more; if somebody already did, that is the answer."""
+        wanted = call_of(row)
+        order, _ = await self._load(wanted.order_id)
+        if order.intents[wanted.target].status is not IntentStatus.OPEN:
+            return _NOTHING
+        found = await self._provider.find(wanted.target)
+        if found and found.standing in {Standing.UNPAID, Standing.PROCESSING}:
+            found = await self._answered(self._provider.cancel(found, str(row.todo_id)))
+        return (_what_became(wanted, found, self._now),)
+
+    async def _capture(self, row: Todo) -> Outcome:
+        wanted = call_of(row)
+        order, _ = await self._load(wanted.order_id)
+        capture = order.captures[wanted.target]
+        if capture.status is not CaptureStatus.REQUESTED or capture.intent_id is None:
+            return _NOTHING
+        intent = await self._found(capture.intent_id)
+        ref, code = intent.captures.get(capture.capture_id), "ORDER_CANCELLED"
+        if ref is None and not order.cancelled:
+            try:
+                ref = await self._provider.capture(
+                    intent, capture.capture_id, capture.amount, str(row.todo_id)
+                )
+            except Refused as refusal:
+                code = refusal.code
+        result = RecordCaptureResult(
+            order_id=order.order_id,
+            capture_id=capture.capture_id,
+            ok=ref is not None,
+            provider_ref=ref,
+            code=code,
+            final=ref is None,
+            attempt=wanted.attempt,
+            now=self._now,
+        )
+        return (result,)
+
+    async def _void(self, row: Todo) -> Outcome:
+        """Let go what is still held; that it lapsed by itself meanwhile is as good."""
+        wanted = call_of(row)
+        order, _ = await self._load(wanted.order_id)
+        if not order.void_due(order.intents[wanted.target]):
+            return _NOTHING
+        found = await self._found(wanted.target)
+        if found.standing is not Standing.CLOSED:
+            found = await self._answered(self._provider.cancel(found, str(row.todo_id)))
+        return (
+            RecordVoided(
+                order_id=order.order_id, intent_id=wanted.target, provider_ref=found.ref, now=self._now
+            ),
+        )
+
+    async def _refund(self, row: Todo) -> Outcome:
+        """One refund at the provider for each intent that the money came over, all under our refund's id."""
+        wanted = call_of(row)
+        order, _ = await self._load(wanted.order_id)
+        refund = order.refunds[wanted.target]
+        if refund.status is not RefundStatus.REQUESTED or refund.attempt != wanted.attempt:
+            return _NOTHING
+        over = {part.capture_id: order.captures[part.capture_id].intent_id for part in refund.allocations}
+        refs: dict[UUID | None, str] = {}
+        failure: RefundFailureCode | None = None
+        try:
+            for intent_id in dict.fromkeys(over.values()):
+                assert intent_id is not None
+                intent = await self._found(intent_id)
+                amount = sum(p.amount for p in refund.allocations if over[p.capture_id] == intent_id)
+                refs[intent_id] = intent.refunds.get(refund.refund_id) or await self._provider.refund(
+                    intent, refund.refund_id, amount, f"{row.todo_id}/{intent_id}"
+                )
+        except Refused as refusal:
+            exceeds = refusal.code == "exceeds_refundable"
+            failure = RefundFailureCode.EXCEEDS_REFUNDABLE if exceeds else RefundFailureCode.PROVIDER_REFUSED
+        result = RecordRefundResult(
+            order_id=order.order_id,
+            refund_id=refund.refund_id,
+            ok=failure is None,
+            code=failure or RefundFailureCode.PROVIDER_REFUSED,
+            provider_refs=tuple(refs.get(over[part.capture_id], "") for part in refund.allocations),
+            attempt=wanted.attempt,
+            now=self._now,
+        )
+        return (result,)
+
+    @property
+    def _now(self) -> datetime:
+        return self._store.clock()
+
+    async def _load(self, order_id: UUID) -> tuple[Order, OrderPlaced]:
+        """The order as it stands now, and how it was placed."""
+        stream = self._order.stream(order_id)
+        events = (await self._store.load([stream]))[stream]
+        state: Order | None = None
+        for event in events:
+            state = self._order.evolve(state, event.data, event.occurred_at)
+        assert state is not None
+        return state, events[0].data
+
+    async def _found(self, intent_id: UUID) -> ProviderIntent:
+        found = await self._provider.find(intent_id)
+        if found is None:
+            raise Unavailable(f"the provider has no intent {intent_id}")
+        return found
+
+    async def _answered(self, answer: Awaitable[ProviderIntent]) -> ProviderIntent:
+        """An answer where a refusal only means that things have changed: look again later."""
+        try:
+            return await answer
+        except Refused as refusal:
+            raise Unavailable(str(refusal)) from refusal
+
+
+def _payable(order: Order, intent_id: UUID) -> bool:
+    return not order.cancelled and order.intents[intent_id].status is IntentStatus.OPEN
+
+
+def _what_became(wanted: EffectWanted, found: ProviderIntent | None, now: datetime) -> OrderCommand:
+    """The end of an intent that was to be closed: paid all the same, or not."""
+    if found and found.unasked:
+        ref, amount = found.unasked
+        return RecordPaymentCaptured(
+            order_id=wanted.order_id, intent_id=wanted.target, amount=amount, provider_ref=ref, now=now
+        )
+    if found and found.standing is Standing.AUTHORIZED and found.authorized_until:
+        return RecordPaymentAuthorized(
+            order_id=wanted.order_id,
+            intent_id=wanted.target,
+            amount=found.authorized,
+            provider_ref=found.ref,
+            method_label=found.method_label,
+            risk=found.risk,
+            multicapture=found.multicapture,
+            authorized_until=found.authorized_until,
+            now=now,
+        )
+    return RecordPaymentDeclined(
+        order_id=wanted.order_id, intent_id=wanted.target, code=DeclineCode.TIMEOUT, now=now
+    )

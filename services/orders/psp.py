@@ -1,0 +1,127 @@
+"""The payment port: what orders needs of a payment provider, in orders' own words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from shared.events.common import CaptureMode
+from shared.events.orders import DeclineCode, Risk
+
+
+class Standing(StrEnum):
+    """Where an intent stands at the provider; CLOSED: nothing is open any more, whatever was taken."""
+
+    UNPAID = "UNPAID"
+    PROCESSING = "PROCESSING"
+    AUTHORIZED = "AUTHORIZED"
+    CLOSED = "CLOSED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderIntent:
+    """An intent as the provider has it; amounts in minor units.
+
+    `captures` and `refunds` give the provider's reference for each of ours; `unasked` is what it captured
+    without being asked, as (reference, amount).
+    """
+
+    ref: str
+    intent_id: UUID
+    standing: Standing
+    amount: int
+    authorized: int
+    client_secret: str
+    confirm_url: str
+    method_label: str
+    risk: Risk
+    multicapture: bool
+    authorized_until: datetime | None
+    captures: Mapping[UUID, str] = field(default_factory=dict)
+    refunds: Mapping[UUID, str] = field(default_factory=dict)
+    unasked: tuple[str, int] | None = None
+
+
+class Refused(Exception):  # noqa: N818 - an answer of the provider
+    """The provider says no, and will say no to the same call again."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+
+
+class PaymentProvider(Protocol):
+    """Calls to a provider. `key` makes a repeated call one call; our ids protect in the same way.
+
+    Every call raises Refused, or Unavailable if there is no answer that will last.
+    """
+
+    async def find(self, intent_id: UUID) -> ProviderIntent | None:
+        """The intent that was created under our id, or None."""
+        ...
+
+    async def create(
+        self, intent_id: UUID, order_id: UUID, amount: int, currency: str, capture: CaptureMode, key: str
+    ) -> ProviderIntent:
+        """Make an intent that the buyer can pay, or find the one that was made under our id."""
+        ...
+
+    async def cancel(self, intent: ProviderIntent, key: str) -> ProviderIntent:
+        """Give back what is open and let nobody pay it any more. Unavailable while the bank decides."""
+        ...
+
+    async def capture(self, intent: ProviderIntent, capture_id: UUID, amount: int, key: str) -> str:
+        """Take part of what is authorized; gives the provider's reference."""
+        ...
+
+    async def refund(self, intent: ProviderIntent, refund_id: UUID, amount: int, key: str) -> str:
+        """Give captured money back; gives the provider's reference. `refund_id` is once per intent."""
+        ...
+
+
+class NoticeKind(StrEnum):
+    """What a provider tells unasked."""
+
+    AUTHORIZED = "AUTHORIZED"
+    DECLINED = "DECLINED"
+    CAPTURED = "CAPTURED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One webhook, read. `order_id` and `intent_id` are None if it names none of ours."""
+
+    notice_id: str
+    kind: NoticeKind | None
+    order_id: UUID | None
+    intent_id: UUID | None
+    amount: int
+    provider_ref: str
+    capture_id: UUID | None
+    method_label: str
+    risk: Risk
+    multicapture: bool
+    authorized_until: datetime | None
+    decline: DeclineCode
+
+
+class BadSignature(Exception):  # noqa: N818
+    """The webhook was not signed with a secret that we share, or too long ago."""
+
+
+class NoticeReader(Protocol):
+    """Understands a provider's webhooks."""
+
+    signature_header: str
+
+    def verify(self, signature: str, body: bytes, now: datetime) -> None:
+        """Raise BadSignature unless the provider signed exactly this body not long before `now`."""
+        ...
+
+    def read(self, body: bytes) -> Notice:
+        """What the webhook says. Raises ValueError if it is not as agreed."""
+        ...

@@ -1,0 +1,173 @@
+"""The payment port over HTTP for `sandbox/provider`, whose README is the reference of everything here."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+from pydantic import AwareDatetime, BaseModel
+
+from services.orders.psp import BadSignature, Notice, NoticeKind, ProviderIntent, Refused, Standing
+from shared.events.common import CaptureMode
+from shared.events.orders import DeclineCode, Risk
+from shared.store.worker import Unavailable
+
+TIMEOUT_S = 5.0
+TOLERANCE = timedelta(minutes=5)
+"""How old or how far ahead a signature may be."""
+
+_STANDING = {
+    "requires_payment_method": Standing.UNPAID,
+    "processing": Standing.PROCESSING,
+    "requires_capture": Standing.AUTHORIZED,
+    "succeeded": Standing.CLOSED,
+    "canceled": Standing.CLOSED,
+}
+_UNSETTLED = frozenset({"intent_processing", "idempotency_key_reused", "reference_taken"})
+"""Refusals that say nothing about the money: they pass, or a person has to look at them."""
+_LASTING = frozenset({402, 409, 422})
+
+
+def http_client(url: str) -> httpx.AsyncClient:
+    """A client for the provider at `url`; no call takes longer than TIMEOUT_S."""
+    return httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S, trust_env=False)
+
+
+class SandboxProvider:
+    """`public_url` is where buyers reach the provider."""
+
+    def __init__(self, client: httpx.AsyncClient, public_url: str) -> None:
+        self._client = client
+        self._public_url = public_url.rstrip("/")
+
+    async def find(self, intent_id: UUID) -> ProviderIntent | None:
+        answer = await self._call("GET", "/v1/payment_intents", params={"reference": str(intent_id)})
+        return self._intent(answer["data"][0]) if answer["data"] else None
+
+    async def create(
+        self, intent_id: UUID, order_id: UUID, amount: int, currency: str, capture: CaptureMode, key: str
+    ) -> ProviderIntent:
+        wish = {
+            "amount": amount,
+            "currency": currency,
+            "reference": str(intent_id),
+            "capture_method": "automatic" if capture is CaptureMode.NOW else "manual",
+            "metadata": {"order_id": str(order_id)},
+        }
+        return self._intent(await self._call("POST", "/v1/payment_intents", key, json=wish))
+
+    async def cancel(self, intent: ProviderIntent, key: str) -> ProviderIntent:
+        return self._intent(await self._call("POST", f"/v1/payment_intents/{intent.ref}/cancel", key))
+
+    async def capture(self, intent: ProviderIntent, capture_id: UUID, amount: int, key: str) -> str:
+        wish = {"amount": amount, "reference": str(capture_id)}
+        done = await self._call("POST", f"/v1/payment_intents/{intent.ref}/capture", key, json=wish)
+        return str(done["id"])
+
+    async def refund(self, intent: ProviderIntent, refund_id: UUID, amount: int, key: str) -> str:
+        wish = {"payment_intent": intent.ref, "amount": amount, "reference": str(refund_id)}
+        done = await self._call("POST", "/v1/refunds", key, json=wish)
+        return str(done["id"])
+
+    async def _call(self, method: str, path: str, key: str | None = None, **request: Any) -> Any:
+        headers = {"Idempotency-Key": key} if key else {}
+        try:
+            answer = await self._client.request(method, path, headers=headers, **request)
+            body = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise Unavailable(f"{method} {path}: {type(error).__name__}") from error
+        if answer.is_success:
+            return body
+        code = str(body.get("code", answer.status_code))
+        if answer.status_code not in _LASTING or code in _UNSETTLED:
+            raise Unavailable(f"{method} {path}: {code}")
+        raise Refused(code, str(body.get("detail", "")))
+
+    def _intent(self, body: Mapping[str, Any]) -> ProviderIntent:
+        until = body["expires_at"]
+        unasked = [each for each in body["captures"] if each["reference"] is None]
+        return ProviderIntent(
+            ref=body["id"],
+            intent_id=UUID(body["reference"]),
+            standing=_STANDING[body["status"]],
+            amount=body["amount"],
+            authorized=body["amount_authorized"],
+            client_secret=body["client_secret"],
+            confirm_url=f"{self._public_url}/v1/payment_intents/{body['id']}/confirm",
+            method_label=body["method_label"] or "",
+            risk=Risk(body["risk"]),
+            multicapture=body["multicapture"],
+            authorized_until=datetime.fromisoformat(until) if until else None,
+            captures=_by_reference(body["captures"]),
+            refunds=_by_reference(body["refunds"]),
+            unasked=(unasked[0]["id"], unasked[0]["amount"]) if unasked else None,
+        )
+
+
+def _by_reference(operations: Sequence[Mapping[str, Any]]) -> dict[UUID, str]:
+    return {UUID(each["reference"]): each["id"] for each in operations if each["reference"]}
+
+
+class _Webhook(BaseModel):
+    id: str
+    type: str
+    reference: str
+    amount: int
+    provider_ref: str
+    capture_reference: str | None
+    method_label: str | None
+    risk: Risk
+    multicapture: bool
+    expires_at: AwareDatetime | None
+    decline_code: str | None
+    metadata: dict[str, str]
+
+
+class SandboxWebhooks:
+    """Reads the provider's webhooks; while a secret is exchanged both `secrets` are good."""
+
+    signature_header = "Provider-Signature"
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._secrets = tuple(secrets)
+
+    def verify(self, signature: str, body: bytes, now: datetime) -> None:
+        parts = [part.strip().partition("=") for part in signature.split(",")]
+        times = [value for name, _, value in parts if name == "t"]
+        given = [value for name, _, value in parts if name == "v1"]
+        if len(times) != 1 or not times[0].isascii() or not times[0].isdigit() or len(times[0]) > 12:
+            raise BadSignature("the signature has no time")
+        if abs(now.timestamp() - int(times[0])) > TOLERANCE.total_seconds():
+            raise BadSignature("the signature is too old")
+        signed = times[0].encode() + b"." + body
+        good = [hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest() for secret in self._secrets]
+        if not any(hmac.compare_digest(a.encode(), b.encode()) for a in good for b in given):
+            raise BadSignature("the signature is not the provider's")
+
+    def read(self, body: bytes) -> Notice:
+        webhook = _Webhook.model_validate_json(body)
+        kind = webhook.type.removeprefix("payment_intent.").upper()
+        return Notice(
+            notice_id=webhook.id,
+            kind=NoticeKind(kind) if kind in NoticeKind.__members__ else None,
+            order_id=_uuid(webhook.metadata.get("order_id")),
+            intent_id=_uuid(webhook.reference),
+            amount=webhook.amount,
+            provider_ref=webhook.provider_ref,
+            capture_id=_uuid(webhook.capture_reference),
+            method_label=webhook.method_label or "",
+            risk=webhook.risk,
+            multicapture=webhook.multicapture,
+            authorized_until=webhook.expires_at,
+            decline=DeclineCode.FRAUD if webhook.decline_code == "fraudulent" else DeclineCode.DECLINED,
+        )
+
+
+def _uuid(text: str | None) -> UUID | None:
+    try:
+        return UUID(text or "")
+    except ValueError:
+        return None

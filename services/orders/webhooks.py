@@ -1,0 +1,184 @@
+"""Webhooks of the payment provider: verified, kept by their id, and taken as facts, each exactly once.
+
+What names no order of ours is kept too and tried again until its order is there; it is counted meanwhile.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from prometheus_client import Counter, Gauge
+
+from services.orders.domain import (
+    OrderCommand,
+    RecordCaptureResult,
+    RecordPaymentAuthorized,
+    RecordPaymentCaptured,
+    RecordPaymentDeclined,
+    RecordVoided,
+)
+from services.orders.psp import BadSignature, Notice, NoticeKind, NoticeReader
+from shared.domain import Rejected
+from shared.domain.ids import derive
+from shared.events.envelope import Actor, ActorKind, Cause
+from shared.events.orders import DeclineCode, VoidCause
+from shared.service.problems import Problem
+from shared.store import todo
+from shared.store.connection import Connection
+from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.worker import Execute
+
+log = structlog.get_logger(__name__)
+
+WEBHOOKS = Counter("orderflow_webhooks", "Webhooks by what became of them", ["outcome"])
+WAITING = Gauge("orderflow_webhooks_waiting", "Webhooks that fit no order so far")
+LARGEST = 65_536
+"""Bytes of a webhook at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeNotice:
+    """Turn a kept webhook into facts. Rejected while its order, intent or capture is unknown."""
+
+    notice_id: str
+
+
+class Inbox:
+    """The kept webhooks of one provider; `execute` runs the commands that they become."""
+
+    def __init__(self, reader: NoticeReader, execute: Execute, provider: str) -> None:
+        self.reader = reader
+        self._execute = execute
+        self._actor = Actor(ActorKind.PROVIDER, provider)
+
+    async def receive(self, uow: UnitOfWork, notice: Notice, body: bytes) -> str:
+        """Keep a webhook and take it; "repeated", "taken" or, if it has to wait, "waiting"."""
+        new = await uow.connection.fetchval(
+            "INSERT INTO received_webhooks (notice_id, body, received_at) VALUES ($1, $2, $3) "
+            "ON CONFLICT DO NOTHING RETURNING true",
+            notice.notice_id,
+            body.decode(),
+            uow.now,
+        )
+        if not new:
+            return "repeated"
+        try:
+            await self.take(uow, TakeNotice(notice_id=notice.notice_id))
+        except Rejected as refusal:
+            log.warning("webhook_waits", notice_id=notice.notice_id, code=refusal.code)
+            wanted = todo.command(TakeNotice(notice_id=notice.notice_id), f"order-{notice.order_id}")
+            uow.want(wanted, derive("webhook", notice.notice_id))
+            return "waiting"
+        return "taken"
+
+    async def take(self, uow: UnitOfWork, command: TakeNotice) -> None:
+        """Record what a kept webhook says. Raises Rejected if it fits no order of ours yet."""
+        row = await uow.connection.fetchrow(
+            "SELECT body, processed_at FROM received_webhooks WHERE notice_id = $1 FOR UPDATE",
+            command.notice_id,
+        )
+        if row is None or row["processed_at"] is not None:
+            return
+        notice = self.reader.read(row["body"].encode())
+        with uow.attempt(Cause(actor=self._actor, causation_id=derive("webhook", notice.notice_id))):
+            for fact in facts(notice, uow.now):
+                await self._execute(uow, fact)
+        await uow.connection.execute(
+            "UPDATE received_webhooks SET processed_at = $2 WHERE notice_id = $1",
+            command.notice_id,
+            uow.now,
+        )
+
+
+def facts(notice: Notice, now: datetime) -> Sequence[OrderCommand]:
+    """What a webhook says, as commands; none for a kind that says nothing about money.
+
+    Raises Rejected (unknown_order) if it names no order and intent in our way.
+    """
+    if notice.kind is None:
+        return ()
+    if notice.order_id is None or notice.intent_id is None:
+        raise Rejected("unknown_order", "the webhook names no order of this shop")
+    about: dict[str, Any] = {"order_id": notice.order_id, "intent_id": notice.intent_id, "now": now}
+    match notice.kind:
+        case NoticeKind.AUTHORIZED:
+            return (
+                RecordPaymentAuthorized(
+                    **about,
+                    amount=notice.amount,
+                    provider_ref=notice.provider_ref,
+                    method_label=notice.method_label,
+                    risk=notice.risk,
+                    multicapture=notice.multicapture,
+                    authorized_until=notice.authorized_until or now,
+                ),
+            )
+        case NoticeKind.DECLINED:
+            return (RecordPaymentDeclined(**about, code=notice.decline),)
+        case NoticeKind.CAPTURED if notice.capture_id is not None:
+            return (
+                RecordCaptureResult(
+                    order_id=notice.order_id,
+                    capture_id=notice.capture_id,
+                    ok=True,
+                    provider_ref=notice.provider_ref,
+                    now=now,
+                ),
+            )
+        case NoticeKind.CAPTURED:
+            return (RecordPaymentCaptured(**about, amount=notice.amount, provider_ref=notice.provider_ref),)
+        case NoticeKind.CANCELED:
+            return (
+                RecordPaymentDeclined(**about, code=DeclineCode.TIMEOUT),
+                RecordVoided(**about, provider_ref=notice.provider_ref),
+            )
+        case NoticeKind.EXPIRED:
+            return (RecordVoided(**about, cause=VoidCause.EXPIRED, provider_ref=notice.provider_ref),)
+
+
+def routes(store: Store, inbox: Inbox) -> APIRouter:
+    """The address that the provider tells."""
+    router = APIRouter(tags=["webhooks"])
+    reader = inbox.reader
+
+    @router.post("/webhooks/payments", status_code=204)
+    async def receive(request: Request) -> Response:
+        """Take a signed webhook; a 2xx answer means that it is kept for good."""
+        body = await _bounded(request)
+        try:
+            reader.verify(request.headers.get(reader.signature_header, ""), body, store.clock())
+        except BadSignature as error:
+            WEBHOOKS.labels("bad_signature").inc()
+            raise Problem(400, "invalid_signature", f"Not accepted: {error}.") from error
+        try:
+            notice = reader.read(body)
+        except ValueError as error:
+            WEBHOOKS.labels("malformed").inc()
+            raise Problem(422, "invalid_request", "The webhook is not as documented.") from error
+
+        async def work(uow: UnitOfWork) -> str:
+            return await inbox.receive(uow, notice, body)
+
+        outcome = await store.transact(Cause(), work)
+        WEBHOOKS.labels(outcome).inc()
+        return Response(status_code=204)
+
+    return router
+
+
+async def _bounded(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST:
+            raise Problem(413, "webhook_too_large", f"A webhook has at most {LARGEST} bytes.")
+    return body
+
+
+async def sample(connection: Connection) -> None:
+    """How many webhooks wait for their order: always 0 unless somebody else's money comes to us."""
+    count = await connection.fetchval("SELECT count(*) FROM received_webhooks WHERE processed_at IS NULL")
+    WAITING.set(count)

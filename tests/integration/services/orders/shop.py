@@ -1,0 +1,260 @@
+"""Orders in one process, as its neighbours and people meet it: foreign events in, HTTP, a real provider."""
+
+import base64
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+
+from sandbox.command import Command, free_ports, running, tcp_open, wait_ready
+from services.orders.app import SERVICE
+from services.orders.settings import OrdersSettings
+from shared.events import cart, inventory, returns
+from shared.events.cart import CartCheckedOut
+from shared.events.common import PlacedQty
+from shared.events.envelope import SYSTEM, Actor, ActorKind, Recorded, event_id
+from shared.events.inventory import StockReserved
+from shared.events.registry import Registry
+from shared.messaging.cloudevents import to_headers
+from shared.messaging.consumer import Consumer
+from shared.messaging.marks import StoredRecord
+from shared.service.auth import issue
+from shared.service.http import create_app
+from shared.service.vault import Vault
+from shared.store.connection import open_pool
+from shared.store.rebuild import Rebuilt, rebuild
+from shared.store.unit_of_work import Store
+from shared.store.worker import Worker
+from tests.conftest import Database
+from tests.integration.sandbox.shop import Shop as Letterbox
+
+SECRET = "webhook-secret"
+GOOD_CARD = "4242424242424242"
+JWT_KEY = "k" * 32
+DATA_KEY = b"d" * 32
+OPERATOR = Actor(ActorKind.OPERATOR, str(UUID(int=7)))
+FOREIGN = Registry.of(cart, inventory, returns)
+
+
+class Clock:
+    """The present, which a test can move on."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self._ahead
+
+    def advance(self, by: timedelta) -> None:
+        self._ahead += by
+
+
+@dataclass
+class Shop:
+    """The service and what surrounds it. `letterbox` gets the provider's webhooks, to be forwarded."""
+
+    store: Store
+    clock: Clock
+    consumer: Consumer
+    worker: Worker
+    http: httpx.AsyncClient
+    provider: httpx.AsyncClient
+    letterbox: Letterbox
+    owner_url: str
+    vault: Vault
+    forwarded: int = 0
+
+    async def hear(self, stream: str, data: object, version: int = 1) -> None:
+        """A foreign event arrives from its topic."""
+        event = Recorded(
+            stream=stream,
+            version=version,
+            event_id=event_id(1, stream, version),
+            type=type(data).__name__,
+            schema_version=1,
+            occurred_at=self.clock(),
+            correlation_id=uuid4(),
+            causation_id=None,
+            actor=SYSTEM,
+            epoch=1,
+            data=data,
+        )
+        await self.consumer.handle_batch([record_of(event)])
+
+    async def place(self, checkout: CartCheckedOut, cart_id: UUID) -> UUID:
+        """An order from a checkout."""
+        await self.hear(f"cart-{cart_id}", checkout)
+        return checkout.order_id
+
+    async def secure_stock(self, order_id: UUID, checkout: CartCheckedOut) -> None:
+        """Inventory holds everything, and the provider is asked for the money."""
+        place = UUID(int=20)
+        held = tuple(
+            PlacedQty(line_id=line.line_id, sku=line.sku, location_id=place, quantity=line.quantity)
+            for line in checkout.lines
+        )
+        await self.hear(f"reservation-{order_id}", StockReserved(order_id=order_id, placed=held))
+        await self.work()
+
+    async def work(self) -> int:
+        """Do everything that is due now."""
+        return await self.worker.run_due()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        actor: Actor = OPERATOR,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """A request with the token of `actor`."""
+        token = issue(JWT_KEY, actor, datetime.now(UTC))
+        return await self.http.request(
+            method, path, json=body, headers={"Authorization": f"Bearer {token}", **(headers or {})}
+        )
+
+    async def get(self, order_id: UUID, actor: Actor = OPERATOR) -> Any:
+        """The order page."""
+        answer = await self.call("GET", f"/orders/{order_id}", actor=actor)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def statuses(self, order_id: UUID) -> tuple[str, str, str]:
+        """The three axes."""
+        page = await self.get(order_id)
+        return page["order_status"], page["payment_status"], page["fulfillment_status"]
+
+    async def pay(self, order_id: UUID, card: str = GOOD_CARD) -> Any:
+        """The buyer's browser confirms the payment; gives the provider's intent."""
+        payment = (await self.call("GET", f"/orders/{order_id}/payment")).json()
+        answer = await self.provider.post(
+            payment["confirm_url"],
+            json={"client_secret": payment["client_secret"], "card": {"number": card}},
+            timeout=10,
+        )
+        return answer.json()
+
+    async def forward(self, expected: int = 0) -> list[int]:
+        """Hand over the webhooks that came since the last time; at least `expected` are awaited."""
+        assert await wait_ready(lambda: self._told(self.forwarded + expected), 20)
+        new = self.letterbox.deliveries[self.forwarded :]
+        self.forwarded += len(new)
+        return [await self.deliver(headers, body) for headers, body in new]
+
+    async def _told(self, count: int) -> bool:
+        health = (await self.provider.get("/v1/health")).json()
+        return len(self.letterbox.deliveries) >= count and health["undelivered_webhooks"] == 0
+
+    async def deliver(self, headers: Mapping[str, str], body: bytes) -> int:
+        """One webhook."""
+        signature = {"Provider-Signature": headers["Provider-Signature"]}
+        return (await self.http.post("/webhooks/payments", content=body, headers=signature)).status_code
+
+    async def event_types(self, order_id: UUID) -> list[str]:
+        """The order's stream by type."""
+        stream = f"order-{order_id}"
+        return [event.type for event in (await self.store.load([stream]))[stream]]
+
+    async def ledger(self, *kinds: str) -> list[tuple[str, int]]:
+        """The provider's own books."""
+        entries = (await self.provider.get("/v1/ledger")).json()["data"]
+        return [(e["kind"], e["amount"]) for e in entries if not kinds or e["kind"] in kinds]
+
+    async def rebuilt(self) -> list[Rebuilt]:
+        """Every read model folded anew beside the live one."""
+        pool = await open_pool(self.owner_url, name="owner", size=4)
+        try:
+            return [
+                await rebuild(pool, self.store.registry, model, swap=False)
+                for model in self.store.read_models
+            ]
+        finally:
+            await pool.close()
+
+
+def record_of(event: Recorded[Any]) -> StoredRecord:
+    """The event as it comes from its topic."""
+    headers = tuple(to_headers(event, "other"))
+    return StoredRecord("other.events", 0, 0, event.stream.encode(), FOREIGN.encode(event.data), headers)
+
+
+@asynccontextmanager
+async def open_shop(
+    database: Database, letterbox: Letterbox, folder: Path, **policy: Any
+) -> AsyncIterator[Shop]:
+    """Orders over a database, beside a provider of its own, inside the block."""
+    (port,) = free_ports(1)
+    provider = f"http://127.0.0.1:{port}"
+    settings = OrdersSettings.model_validate(
+        {
+            "database_url": database.url,
+            "kafka_bootstrap_servers": "unused:1",
+            "jwt_key": JWT_KEY,
+            "data_key": base64.b64encode(DATA_KEY).decode(),
+            "port": 0,
+            "provider_url": provider,
+            "webhook_secrets": f"old-secret, {SECRET}",
+            "order_policy": policy,
+        }
+    )
+    clock = Clock()
+    pool = await open_pool(database.url, name="orders", size=8)
+    try:
+        store = Store(pool, SERVICE.define(settings), epoch=1, clock=clock)
+        wired = SERVICE.wire(settings, store)
+        subscription = SERVICE.subscription(settings)
+        assert subscription is not None
+        app = create_app("orders", wired.router, {}, _alive)
+        async with (
+            wired.resources,
+            _provider(port, letterbox, folder),
+            httpx.AsyncClient(base_url=provider, trust_env=False) as to_provider,
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://orders") as http,
+        ):
+            yield Shop(
+                store=store,
+                clock=clock,
+                consumer=Consumer(store, subscription),
+                worker=Worker(store, wired.duties),
+                http=http,
+                provider=to_provider,
+                letterbox=letterbox,
+                owner_url=database.owner_url,
+                vault=Vault(DATA_KEY),
+            )
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def _provider(port: int, letterbox: Letterbox, folder: Path) -> AsyncIterator[None]:
+    options = {
+        "--port": str(port),
+        "--database": str(folder / "ledger.db"),
+        "--webhook-url": letterbox.url,
+        "--webhook-secret": SECRET,
+        "--slow-seconds": "0.2",
+        "--late-seconds": "0.6",
+        "--hang-seconds": "0.4",
+    }
+    argv = (sys.executable, "-m", "sandbox.provider", *(part for pair in options.items() for part in pair))
+    command = Command(argv=argv, env=dict(os.environ))
+
+    async def ready() -> bool:
+        return await tcp_open(port)
+
+    async with running(command, ready=ready, log=folder / "provider.log"):
+        yield
+
+
+async def _alive() -> None:
+    """The in-process app has no background tasks that could die."""
