@@ -75,7 +75,7 @@ class Opened:
     """The personal data that a message needs, readable; it is kept nowhere."""
 
     name: str
-    address: Mapping[str, str]
+    address: Mapping[str, str | None]
     note: str | None = None
 
 

@@ -144,7 +144,7 @@ class EmailSend:
 
     def _open(self, mail: _Mail) -> Opened:
         note = mail.event.note if isinstance(mail.event, ReturnDeclined) else None
-        address: Mapping[str, str] = orjson.loads(self.vault.open(mail.order.address, "address"))
+        address: Mapping[str, str | None] = orjson.loads(self.vault.open(mail.order.address, "address"))
         return Opened(
             name=self.vault.open(mail.order.name, "name"),
             address=address,

@@ -107,12 +107,12 @@ class Smtp:
         message["From"] = Address(display_name=self.sender_name, addr_spec=self.sender)
         message["Subject"] = letter.content.subject
         message["Message-ID"] = letter.message_id
-        message["Content-Language"] = letter.content.locale
         message["Auto-Submitted"] = "auto-generated"
         for name, value in letter.headers:
             message[name] = value
         message.set_content(letter.content.text)
         message.add_alternative(letter.content.html, subtype="html")
+        message["Content-Language"] = letter.content.locale
         return message
 
 
