@@ -61,7 +61,7 @@ class Platform(BaseModel):
             "DATA_KEY": self.data_key,
             "PORT": address.url.rsplit(":", 1)[1],
             "PROVIDER_URL": self.provider_url,
-            "WEBHOOK_SECRETS": f'["{self.webhook_secret}"]',
+            "WEBHOOK_SECRETS": self.webhook_secret,
             "SMTP_HOST": self.smtp_host,
             "SMTP_PORT": str(self.smtp_port),
             **address.settings,

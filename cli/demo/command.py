@@ -32,7 +32,7 @@ EXPECTED_A_DAY = {
 
 DEMO_SETTINGS = {
     "orders": {
-        "POLICY": json.dumps(
+        "ORDER_POLICY": json.dumps(
             {
                 "stock_answer_within": 60,
                 "payment_window": 30,

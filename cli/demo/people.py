@@ -164,7 +164,7 @@ class Shop:
             await self.clerk.call("POST", f"{here}/approve")
         receipt = {"lines": [{**unit, "disposition": back.disposition} for unit in units]}
         await self.clerk.call("POST", f"{here}/receipts", receipt)
-        await self._until(lambda: self._approve_twice(requested["return_id"]), "the refund's approval")
+        await self._until(lambda: self._approve_twice(here), "the refund's approval")
         await self._until(lambda: self._closed(here), "the return's end")
 
     async def _request_return(self, buyer: Person, wish: dict[str, Any]) -> dict[str, Any] | None:
@@ -177,15 +177,14 @@ class Shop:
             raise
         return requested
 
-    async def _approve_twice(self, return_id: str) -> dict[str, Any] | None:
+    async def _approve_twice(self, here: str) -> dict[str, Any] | None:
         """Approve the return's refund by as many people as it needs; None until it is granted."""
-        found = await self.clerk.call("GET", self.url("returns", f"/refunds?source_id={return_id}"))
-        grant: dict[str, Any] | None = found[0] if found else None
-        if grant is not None and grant["status"] == "PROPOSED":
+        back: dict[str, Any] = await self.clerk.call("GET", here)
+        proposed = [refund for refund in back["refunds"] if refund["status"] == "PROPOSED"]
+        for refund in proposed:
             for person in (self.clerk, self.manager):
-                await self._grant(person, f"/refunds/{grant['refund_id']}/approve", None)
-            return None
-        return grant
+                await self._grant(person, f"/refunds/{refund['refund_id']}/approve", None)
+        return back if back["refunds"] and not proposed else None
 
     async def _grant(self, person: Person, path: str, wish: dict[str, Any] | None) -> None:
         try:

@@ -58,6 +58,10 @@ def page(row: OrderView, parcels: Sequence[TrackedParcel], vault: Vault) -> dict
         "shipping": placed.shipping,
         "totals": placed.totals,
         "money": _money(order),
+        "intents": [
+            {"intent_id": intent.intent_id, "amount": intent.amount, "status": intent.status}
+            for intent in order.intents.values()
+        ],
         "fulfillments": fulfillments(order),
         "shipments": parcels,
         "refunds": [
