@@ -7,7 +7,6 @@ BIN := .venv/bin
 MADE := .venv/.made
 RUN := .venv/.installed
 DEV := .venv/.installed-dev
-COMPOSE := docker compose
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra sandbox
@@ -25,8 +24,7 @@ up: $(RUN) ## keep the whole system running; prints addresses and a token
 	@$(BIN)/orderflow up $(ARGS)
 
 demo-compose: $(RUN) ## the same demo against containers (needs Docker)
-	@trap '$(COMPOSE) down --volumes --remove-orphans' EXIT; trap 'exit 130' INT TERM; \
-	$(COMPOSE) up --build --detach --wait && $(BIN)/orderflow demo --attach $(ARGS)
+	@ORDERFLOW=$(BIN)/orderflow deploy/compose/demo $(ARGS)
 
 test: $(DEV) ## all tests; ARGS chooses some: make test ARGS=tests/unit
 	@$(BIN)/pytest $(or $(ARGS),tests)
