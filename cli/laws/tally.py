@@ -1,0 +1,85 @@
+"""Counts what happened, for the summary of a run."""
+
+from collections import Counter
+from typing import Any
+from uuid import UUID
+
+from cli.laws.law import order_of
+from shared.events.cart import CartCheckedOut
+from shared.events.common import CancelReason
+from shared.events.envelope import Recorded
+from shared.events.orders import (
+    LatePaymentReceived,
+    OrderCancelled,
+    OrderCompleted,
+    OrderConfirmed,
+    OrderPlaced,
+    OrderProcessingStarted,
+    RefundCause,
+    RefundIssued,
+    Shipped,
+)
+from shared.events.returns import ReturnClosed, ReturnOutcome, ReturnRequested
+
+STATES = {
+    OrderPlaced: "PLACED",
+    OrderConfirmed: "CONFIRMED",
+    OrderProcessingStarted: "PROCESSING",
+    OrderCancelled: "CANCELLED",
+    OrderCompleted: "COMPLETED",
+}
+
+
+class Tally:
+    """Orders by state and the numbers of what befell them; each stream in order, as for a law."""
+
+    def __init__(self) -> None:
+        self.events: Counter[str] = Counter()
+        self._states: dict[UUID, str] = {}
+        self._counts: Counter[str] = Counter()
+        self._in_parcels: set[UUID] = set()
+
+    def see(self, service: str, event: Recorded[Any]) -> None:
+        """Count one event of a service."""
+        self.events[service] += 1
+        data = event.data
+        if state := STATES.get(type(data)):
+            self._states[order_of(event)] = state
+        match data:
+            case CartCheckedOut():
+                self._counts["checkouts"] += 1
+            case OrderCancelled(reason=CancelReason.DECLINED):
+                self._counts["declined"] += 1
+            case OrderCancelled(reason=CancelReason.INVENTORY):
+                self._counts["out_of_stock"] += 1
+            case Shipped(last=last):
+                self._counts["parcels"] += 1
+                if not last:
+                    self._in_parcels.add(order_of(event))
+            case LatePaymentReceived():
+                self._counts["late_payments"] += 1
+            case ReturnRequested():
+                self._counts["returns"] += 1
+            case ReturnClosed(outcome=ReturnOutcome.COMPLETED):
+                self._counts["returns_completed"] += 1
+            case RefundIssued(cause=cause):
+                self._counts["refunds"] += 1
+                self._counts["goodwill"] += cause is RefundCause.GOODWILL
+
+    @property
+    def orders_by_state(self) -> dict[str, int]:
+        """How many orders stand where on the order axis."""
+        return dict(Counter(self._states.values()))
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Plain numbers, zeros included. `declined` and `out_of_stock` are reasons of cancelled orders."""
+        states = self.orders_by_state
+        names = ("checkouts", "declined", "out_of_stock", "parcels", "late_payments", "returns")
+        return {
+            "orders": len(self._states),
+            "delivered": states.get("COMPLETED", 0),
+            "cancelled": states.get("CANCELLED", 0),
+            "in_several_parcels": len(self._in_parcels),
+            **{name: self._counts[name] for name in (*names, "returns_completed", "refunds", "goodwill")},
+        }
