@@ -46,7 +46,7 @@ class Authenticator:
             actor = Actor(ActorKind(claims["kind"]), claims["sub"])
         except (jwt.InvalidTokenError, KeyError, ValueError) as error:
             raise _unauthenticated(f"The token is not valid: {error}.") from error
-        if actor.kind not in ANYONE:
+        if actor.kind not in ANYONE or not actor.id:
             raise _unauthenticated("The token is not of a person.")
         return actor
 

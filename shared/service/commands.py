@@ -1,6 +1,7 @@
 """From a request to a unit of work and back: Idempotency-Key, If-Match, ETag and cause in one place."""
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import orjson
 from fastapi import Request, Response
 from fastapi.encoders import jsonable_encoder
 
+from shared.domain import Rejected
 from shared.events.envelope import Actor, Cause
 from shared.service.problems import Problem
 from shared.store.errors import KeyReused
@@ -17,6 +19,7 @@ from shared.store.idempotency import Answer, recall
 from shared.store.unit_of_work import Store, UnitOfWork
 
 LONGEST_KEY = 255
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +50,9 @@ async def run_command(
 ) -> Response:
     """Run `work` in one transaction and answer with its outcome.
 
-    With an Idempotency-Key the answer is kept in the same transaction, and a repeat gets it again; the key
-    with another body is refused (idempotency_key_reused). Raises Problem, Rejected or store errors.
+    With an Idempotency-Key the answer is kept in the same transaction, and a repeat gets it again, also one
+    that runs beside the first and is refused because of it; the key with another body is refused
+    (idempotency_key_reused). Raises Problem, Rejected or store errors.
     """
     key = request.headers.get("Idempotency-Key")
     if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
@@ -76,11 +80,10 @@ async def run_command(
 
     try:
         return await store.transact(cause_of(request, actor), unit)
-    except KeyReused:
-        assert key is not None
-        kept = await _kept(store, principal, route, key, body_hash)
-        assert kept is not None
-        return kept
+    except (KeyReused, Rejected, Problem):
+        if key is not None and (kept := await _kept(store, principal, route, key, body_hash)):
+            return kept
+        raise
 
 
 def cause_of(request: Request, actor: Actor) -> Cause:
@@ -89,13 +92,20 @@ def cause_of(request: Request, actor: Actor) -> Cause:
         request_id = UUID(request.headers.get("X-Request-Id", ""))
     except ValueError:
         request_id = uuid4()
-    return Cause(actor=actor, causation_id=request_id, traceparent=request.headers.get("traceparent"))
+    trace = request.headers.get("traceparent", "")
+    return Cause(
+        actor=actor, causation_id=request_id, traceparent=trace if _TRACEPARENT.fullmatch(trace) else None
+    )
 
 
 def require_version(request: Request, version: int) -> None:
-    """Refuse (412 stale_version) if the request's If-Match names another version of the aggregate."""
+    """Refuse (412 stale_version) if the request's If-Match names another version of the aggregate.
+
+    `*` means any version, so the aggregate must exist. Tags are compared as RFC 9110 says: a weak or an
+    unquoted one never matches.
+    """
     wanted = request.headers.get("If-Match")
-    if wanted is None or wanted.strip() == "*":
+    if wanted is None or (wanted.strip() == "*" and version > 0):
         return
     if f'"{version}"' not in (tag.strip() for tag in wanted.split(",")):
         raise Problem(

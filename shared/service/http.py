@@ -33,12 +33,15 @@ def create_app(name: str, router: APIRouter | None, ready: dict[str, Check], ali
         structlog.contextvars.clear_contextvars()
         request_id = request.headers.get("X-Request-Id", str(uuid4()))[:100]
         structlog.contextvars.bind_contextvars(service=name, request_id=request_id)
-        start = asyncio.get_running_loop().time()
-        response = await call_next(request)
-        route = getattr(request.scope.get("route"), "path", "unmatched")
-        REQUESTS.labels(name, request.method, route, response.status_code).inc()
-        DURATION.labels(name, route).observe(asyncio.get_running_loop().time() - start)
-        return response
+        start, status = asyncio.get_running_loop().time(), 500
+        try:
+            response = await call_next(request)
+            status = response.status_code
+            return response
+        finally:
+            route = getattr(request.scope.get("route"), "path", "unmatched")
+            REQUESTS.labels(name, request.method, route, status).inc()
+            DURATION.labels(name, route).observe(asyncio.get_running_loop().time() - start)
 
     return app
 
@@ -71,4 +74,4 @@ async def _pass(name: str, check: Check) -> None:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             await check()
     except Exception as error:
-        raise Problem(503, "not_ready", f"{name}: {error or type(error).__name__}") from error
+        raise Problem(503, "not_ready", f"{name}: {str(error) or type(error).__name__}") from error

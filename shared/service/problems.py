@@ -72,14 +72,15 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Rejected)
     async def _rejected(_request: Request, refusal: Rejected) -> JSONResponse:
-        extra = {name: value for name, value in refusal.extra.items() if name != "headers"}
-        return respond(Problem(status_of(refusal.code), refusal.code, refusal.detail, None, **extra))
+        problem = Problem(status_of(refusal.code), refusal.code, refusal.detail)
+        problem.extra = dict(refusal.extra)
+        return respond(problem)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
         faults = error.errors()
         if any(fault["type"] == "json_invalid" for fault in faults):
-            return respond(Problem(400, "malformed_json", "The request body is not valid JSON."))
+            return respond(_malformed())
         return respond(
             Problem(
                 422,
@@ -91,6 +92,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 400:
+            return respond(_malformed())
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
         headers = dict(error.headers) if error.headers else None
         return respond(Problem(error.status_code, code, str(error.detail), headers=headers))
@@ -98,7 +101,12 @@ def install(app: FastAPI) -> None:
     async def _unavailable(_request: Request, error: Exception) -> JSONResponse:
         log.warning("request_unavailable", error=repr(error))
         return respond(
-            Problem(503, "unavailable", "Nothing was changed; try again.", headers={"Retry-After": "1"})
+            Problem(
+                503,
+                "unavailable",
+                "No database now; send the request again, with the same Idempotency-Key if it has one.",
+                headers={"Retry-After": "1"},
+            )
         )
 
     for kind in (*CONNECTION_LOST, *TRY_AGAIN):
@@ -109,8 +117,14 @@ def install(app: FastAPI) -> None:
         return respond(Problem(500, "internal_error", "The service failed; the request may be repeated."))
 
 
+def _malformed() -> Problem:
+    return Problem(400, "malformed_json", "The request body is not valid JSON.")
+
+
 def _pointer(location: tuple[int | str, ...]) -> str:
-    return "#/" + "/".join(str(part) for part in location[1:]) if location else "#"
+    """The place of a fault in the body as a JSON pointer, a query parameter by its name."""
+    names = (str(part).replace("~", "~0").replace("/", "~1") for part in location[1:])
+    return "".join(["#", *(f"/{name}" for name in names)])
 
 
 def _plain(value: object) -> Any:

@@ -1,11 +1,10 @@
 """Settings from the environment; the same names everywhere, only values differ between backends."""
 
 import base64
-from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -49,8 +48,8 @@ class Settings(BaseSettings):
     pool_size: int = Field(10, ge=2, description="database connections at most")
     todo_concurrency: int = Field(8, ge=1, description="todo rows worked on at once")
     todo_lease_s: float = Field(30.0, gt=0, description="seconds one worker may take for a todo row")
-    log_level: str = "INFO"
-    react_since: datetime | None = Field(None, description="events before this instant only project")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    react_since: AwareDatetime | None = Field(None, description="events before this instant only project")
 
 
 S = TypeVar("S", bound=BaseSettings)
