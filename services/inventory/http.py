@@ -16,7 +16,7 @@ from services.inventory.readmodels.stock_movements import STOCK_MOVEMENTS, Stock
 from shared.domain import Rejected
 from shared.events.envelope import Actor
 from shared.service.auth import STAFF, Authenticator
-from shared.service.commands import Outcome, require_version, run_command
+from shared.service.commands import Outcome, require_version, respond, run_command
 from shared.service.fields import Sku
 from shared.store.unit_of_work import Store, UnitOfWork
 
@@ -88,7 +88,7 @@ def routes(store: Store, auth: Authenticator) -> APIRouter:
             delta=adjustment.delta,
             reason=adjustment.reason,
         )
-        return await _of_item(request, actor, sku, command)
+        return await _of_item(request, actor, sku, command, status=201)
 
     @router.put("/stock/{sku}/terms")
     async def set_terms(sku: sku_path, terms: Terms, request: Request, actor: Actor = staff) -> Response:
@@ -100,9 +100,9 @@ def routes(store: Store, auth: Authenticator) -> APIRouter:
             low_threshold=terms.low_threshold,
             safety_stock=terms.safety_stock,
         )
-        return await _of_item(request, actor, sku, command)
+        return await _of_item(request, actor, sku, command, status=200)
 
-    async def _of_item(request: Request, actor: Actor, sku: str, command: Any) -> Response:
+    async def _of_item(request: Request, actor: Actor, sku: str, command: Any, *, status: int) -> Response:
         async def work(uow: UnitOfWork) -> Outcome:
             key = f"{sku}@{MAIN_LOCATION}"
             await uow.state(STOCK_ITEM, key)
@@ -111,13 +111,14 @@ def routes(store: Store, auth: Authenticator) -> APIRouter:
             item = await uow.state(STOCK_ITEM, key)
             assert item is not None
             body = {"sku": sku, "on_hand": item.on_hand, "available": item.available, "held": item.held}
-            return Outcome(body=body, version=uow.version(STOCK_ITEM, key))
+            return Outcome(body=body, version=uow.version(STOCK_ITEM, key), status=status)
 
         return await run_command(request, store, actor, work)
 
     @router.get("/stock")
     async def list_levels(
-        after: str = "", limit: Annotated[int, Query(ge=1, le=1000)] = 100
+        after: Annotated[str, Query(max_length=100, pattern=r"^[^\x00]*$")] = "",
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> list[dict[str, Any]]:
         """Stock levels in order of sku; continue with `after` = the last sku."""
         async with store.pool.acquire() as connection:
@@ -125,9 +126,12 @@ def routes(store: Store, auth: Authenticator) -> APIRouter:
         return [_level(row) for row in rows]
 
     @router.get("/stock/{sku}")
-    async def level(sku: sku_path) -> dict[str, Any]:
-        """What there is of one sku."""
-        async with store.pool.acquire() as connection:
+    async def level(sku: sku_path) -> Response:
+        """What there is of one sku, its held units split by whether their orders are confirmed."""
+        async with (
+            store.pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
             row = await STOCK_LEVELS.find(connection, sku, MAIN_LOCATION)
             if row is None:
                 raise Rejected("unknown_sku", f"No stock of {sku} was ever kept.", sku=sku)
@@ -138,7 +142,8 @@ def routes(store: Store, auth: Authenticator) -> APIRouter:
                 orjson.dumps([{"sku": sku}]).decode(),
                 sku,
             )
-        return {**_level(row), "committed": committed, "reserved": row.held - committed}
+        split = {"committed": committed, "reserved": row.held - committed}
+        return respond(Outcome(body={**_level(row), **split}, version=row.version))
 
     @router.get("/stock/{sku}/movements")
     async def movements(

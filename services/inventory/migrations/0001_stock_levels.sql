@@ -7,6 +7,7 @@ CREATE TABLE stock_levels (
     quality_control bigint NOT NULL,
     safety_stock    bigint NOT NULL,
     low_threshold   bigint NOT NULL,
+    version         bigint NOT NULL,
     PRIMARY KEY (sku, location_id)
 );
 GRANT SELECT, INSERT, UPDATE, DELETE ON stock_levels TO orderflow_service;

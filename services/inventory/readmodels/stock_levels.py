@@ -29,7 +29,10 @@ UNITS = Gauge("orderflow_stock_units", "Units over all skus, by state", ["state"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StockLevel:
-    """on_hand = available + held (for orders) + damaged + quality_control + held back (safety stock)."""
+    """on_hand = available + held (for orders) + damaged + quality_control + held back (safety stock).
+
+    `version` is that of the stock item's stream.
+    """
 
     sku: str
     location_id: UUID
@@ -39,6 +42,7 @@ class StockLevel:
     quality_control: int = 0
     safety_stock: int = 0
     low_threshold: int = 0
+    version: int = 0
 
     @property
     def unheld(self) -> int:
@@ -57,7 +61,7 @@ def _keys(event: Recorded[Any]) -> Sequence[Key]:
 
 def _fold(row: StockLevel | None, event: Recorded[Any], key: Key) -> StockLevel:
     sku, location = sku_and_location(event.stream)
-    row = row or StockLevel(sku=sku, location_id=location)
+    row = replace(row or StockLevel(sku=sku, location_id=location), version=event.version)
     match event.data:
         case StockTermsSet(safety_stock=safety, low_threshold=low):
             return replace(row, safety_stock=safety, low_threshold=low)
