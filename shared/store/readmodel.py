@@ -94,12 +94,13 @@ class ReadModel(Generic[R]):
 
         Runs in the caller's transaction. Events of other types are passed over.
         """
+        live = table in (None, self.name)
         table = table or self.name
         touched = [(event, self.keys(event)) for event in events if type(event.data) in self.events]
         keys = sorted({key for _, of_event in touched for key in of_event}, key=repr)
         if not keys:
             return
-        if self.shared_rows:
+        if self.shared_rows and live:  # a shadow table has one writer, which must not wait for the live ones
             await connection.execute(_LOCK_KEYS, [f"{self.name}{key!r}" for key in keys])
         before = await self._rows(connection, table, keys)
         rows: dict[Key, R | None] = dict(before)

@@ -1,7 +1,8 @@
 """The two services put together: each has its own store; the teller has a relay, the auditor a consumer."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -199,7 +200,7 @@ async def open_teller(database: Database, *, size: int = 8) -> AsyncIterator[Tel
     try:
         yield Teller(database, pool)
     finally:
-        await pool.close()
+        await close(pool)
 
 
 @asynccontextmanager
@@ -208,7 +209,13 @@ async def open_auditor(database: Database, topics: Sequence[str], *, size: int =
     try:
         yield Auditor(database, pool, topics)
     finally:
-        await pool.close()
+        await close(pool)
+
+
+async def close(pool: Pool) -> None:
+    """Close a pool, by force if a failed test still holds one of its connections."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(pool.close(), 10)
 
 
 async def topic_events(broker: Broker, topic: str) -> list[tuple[str, int]]:
