@@ -164,7 +164,7 @@ async def _run_tasks(
     await asyncio.wait(
         [*tasks.values(), asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED
     )
-    died = [name for name, task in tasks.items() if task.done()]
+    died = [] if stop.is_set() else [name for name, task in tasks.items() if task.done()]
     stop.set()
     server.should_exit = True
     results = await asyncio.gather(*tasks.values(), return_exceptions=True)
