@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.orders import http, webhooks
+from services.orders import http, pages, webhooks
 from services.orders.commands import Commands, streams
 from services.orders.domain import EffectWanted, RequestPayment, RequestRefund, on_deadline, order_decider
 from services.orders.effects import ProviderCalls
@@ -73,7 +73,8 @@ def wire(settings: OrdersSettings, store: Store) -> Wired:
         return call(wanted) if isinstance(wanted, EffectWanted) else wanted
 
     router = APIRouter()
-    router.include_router(http.routes(store, commands, provider, vault, auth))
+    router.include_router(pages.routes(store, provider, vault, auth))
+    router.include_router(http.routes(store, commands, auth))
     router.include_router(webhooks.routes(store, inbox))
     return Wired(
         duties=Duties(

@@ -69,7 +69,7 @@ class Inbox:
             await self.take(uow, TakeNotice(notice_id=notice.notice_id))
         except Rejected as refusal:
             log.warning("webhook_waits", notice_id=notice.notice_id, code=refusal.code)
-            wanted = todo.command(TakeNotice(notice_id=notice.notice_id), f"order-{notice.order_id}")
+            wanted = todo.command(TakeNotice(notice_id=notice.notice_id), f"webhook-{notice.notice_id}")
             uow.want(wanted, derive("webhook", notice.notice_id))
             return "waiting"
         return "taken"

@@ -70,7 +70,8 @@ class OrderView:
 
     def belongs_to(self, actor_id: str) -> bool:
         """Whether this actor bought it, as a customer or as a guest."""
-        return actor_id in {str(self.placed.customer_id), str(self.placed.contact.subject_id)}
+        buyers = (self.placed.customer_id, self.placed.contact.subject_id)
+        return actor_id in {str(buyer) for buyer in buyers if buyer}
 
 
 def _keys(event: Recorded[Any]) -> Sequence[Key]:

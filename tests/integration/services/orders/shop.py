@@ -1,14 +1,13 @@
 """Orders in one process, as its neighbours and people meet it: foreign events in, HTTP, a real provider."""
 
 import base64
-import os
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import UUID, uuid4
 
 import httpx
@@ -69,6 +68,8 @@ class Shop:
     letterbox: Letterbox
     owner_url: str
     vault: Vault
+    start_provider: Callable[[], Awaitable[None]]
+    stop_provider: Callable[[], Awaitable[None]]
     forwarded: int = 0
 
     async def hear(self, stream: str, data: object, version: int = 1) -> None:
@@ -93,15 +94,16 @@ class Shop:
         await self.hear(f"cart-{cart_id}", checkout)
         return checkout.order_id
 
-    async def secure_stock(self, order_id: UUID, checkout: CartCheckedOut) -> None:
-        """Inventory holds everything, and the provider is asked for the money."""
+    async def secure_stock(self, order_id: UUID, checkout: CartCheckedOut, *, work: bool = True) -> None:
+        """Inventory holds everything, and with `work` the provider is asked for the money."""
         place = UUID(int=20)
         held = tuple(
             PlacedQty(line_id=line.line_id, sku=line.sku, location_id=place, quantity=line.quantity)
             for line in checkout.lines
         )
         await self.hear(f"reservation-{order_id}", StockReserved(order_id=order_id, placed=held))
-        await self.work()
+        if work:
+            await self.work()
 
     async def work(self) -> int:
         """Do everything that is due now."""
@@ -153,6 +155,23 @@ class Shop:
     async def _told(self, count: int) -> bool:
         health = (await self.provider.get("/v1/health")).json()
         return len(self.letterbox.deliveries) >= count and health["undelivered_webhooks"] == 0
+
+    async def until_provider_says(self, intent: str, status: str) -> None:
+        """The provider decides in its own time."""
+
+        async def said() -> bool:
+            found = (await self.provider.get(f"/v1/payment_intents/{intent}")).json()
+            return bool(found["status"] == status)
+
+        assert await wait_ready(said, 20)
+
+    async def webhooks_kept(self) -> tuple[int, int]:
+        """How many webhooks are kept, and how many of them still wait."""
+        row = await self.store.pool.fetchrow(
+            "SELECT count(*), count(*) FILTER (WHERE processed_at IS NULL) FROM received_webhooks"
+        )
+        assert row is not None
+        return row[0], row[1]
 
     async def deliver(self, headers: Mapping[str, str], body: bytes) -> int:
         """One webhook."""
@@ -216,7 +235,7 @@ async def open_shop(
         app = create_app("orders", wired.router, {}, _alive)
         async with (
             wired.resources,
-            _provider(port, letterbox, folder),
+            _Provider(port, letterbox, folder) as process,
             httpx.AsyncClient(base_url=provider, trust_env=False) as to_provider,
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://orders") as http,
         ):
@@ -230,30 +249,46 @@ async def open_shop(
                 letterbox=letterbox,
                 owner_url=database.owner_url,
                 vault=Vault(DATA_KEY),
+                start_provider=process.start,
+                stop_provider=process.stop,
             )
     finally:
         await pool.close()
 
 
-@asynccontextmanager
-async def _provider(port: int, letterbox: Letterbox, folder: Path) -> AsyncIterator[None]:
-    options = {
-        "--port": str(port),
-        "--database": str(folder / "ledger.db"),
-        "--webhook-url": letterbox.url,
-        "--webhook-secret": SECRET,
-        "--slow-seconds": "0.2",
-        "--late-seconds": "0.6",
-        "--hang-seconds": "0.4",
-    }
-    argv = (sys.executable, "-m", "sandbox.provider", *(part for pair in options.items() for part in pair))
-    command = Command(argv=argv, env=dict(os.environ))
+class _Provider:
+    """The sandbox provider as a process over a ledger that outlives it."""
 
-    async def ready() -> bool:
-        return await tcp_open(port)
+    def __init__(self, port: int, letterbox: Letterbox, folder: Path) -> None:
+        options = {
+            "--port": str(port),
+            "--database": str(folder / "ledger.db"),
+            "--webhook-url": letterbox.url,
+            "--webhook-secret": SECRET,
+            "--slow-seconds": "0.2",
+            "--late-seconds": "0.6",
+            "--hang-seconds": "0.4",
+        }
+        arguments = (part for option in options.items() for part in option)
+        self._command = Command(argv=(sys.executable, "-m", "sandbox.provider", *arguments))
+        self._port, self._log = port, folder / "provider.log"
+        self._running = AsyncExitStack()
 
-    async with running(command, ready=ready, log=folder / "provider.log"):
-        yield
+    async def start(self) -> None:
+        async def ready() -> bool:
+            return await tcp_open(self._port)
+
+        await self._running.enter_async_context(running(self._command, ready=ready, log=self._log))
+
+    async def stop(self) -> None:
+        await self._running.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
 
 
 async def _alive() -> None:
