@@ -161,27 +161,30 @@ class Relay:
         return len(rows)
 
     async def _send(self, events: Sequence[Recorded[Any]], producer: AIOKafkaProducer) -> dict[int, int]:
-        """Send pipelined, in order within each partition; gives one past the last offset per partition."""
+        """Send pipelined, in order within each partition; gives the least end of each partition.
+
+        That is one past the first offset of the last batch: a batch is kept or lost as a whole, and some
+        brokers count only the first record of the last batch into a topic's end.
+        """
         by_partition: dict[int, list[Recorded[Any]]] = defaultdict(list)
         for event in events:
             by_partition[partition_of(event.stream.encode())].append(event)
-        futures: list[tuple[int, int, asyncio.Future[Any]]] = []
+        futures: list[tuple[int, asyncio.Future[Any]]] = []
         for partition, of_partition in by_partition.items():
-            batch, count = producer.create_batch(), 0
+            batch = producer.create_batch()
             for event in of_partition:
                 while not self._put(batch, event):
-                    futures.append((partition, count, await self._submit(producer, batch, partition)))
-                    batch, count = producer.create_batch(), 0
-                count += 1
-            futures.append((partition, count, await self._submit(producer, batch, partition)))
-        results = await asyncio.gather(*(future for _, _, future in futures), return_exceptions=True)
+                    futures.append((partition, await self._submit(producer, batch, partition)))
+                    batch = producer.create_batch()
+            futures.append((partition, await self._submit(producer, batch, partition)))
+        results = await asyncio.gather(*(future for _, future in futures), return_exceptions=True)
         acked: dict[int, int] = {}
-        for (partition, count, _), result in zip(futures, results, strict=True):
+        for (partition, _), result in zip(futures, results, strict=True):
             if isinstance(result, BaseException):
                 raise result
             if result.offset < self._next.get(partition, 0):
                 raise TopicLostData(f"{self._topic}/{partition} gave offset {result.offset} anew")
-            acked[partition] = result.offset + count
+            acked[partition] = result.offset + 1
         return acked
 
     def _put(self, batch: Any, event: Recorded[Any]) -> bool:

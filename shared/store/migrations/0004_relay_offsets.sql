@@ -1,4 +1,5 @@
--- One past the last offset that the broker acknowledged, per partition: a topic that ends before it lost data.
+-- One past the first offset of the last batch that the broker acknowledged, per partition: a topic that ends
+-- before it lost data.
 CREATE TABLE relay_offsets (
     topic       text    NOT NULL,
     partition   integer NOT NULL,
