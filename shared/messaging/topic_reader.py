@@ -17,6 +17,7 @@ async def read_topics(
 ) -> AsyncIterator[list[KafkaRecord]]:
     """Every record up to the ends that the topics have now, in order within each partition.
 
+    Batches are read whole, as some brokers count only the first record of the last batch into an end.
     `start` (offsets to begin at, 0 by default) is moved along, so that a second call goes on from there.
     """
     offsets = start if start is not None else {}
@@ -34,7 +35,7 @@ async def read_topics(
             consumer.seek(tp, offsets.get(tp, 0))
         behind = {tp for tp in partitions if offsets.get(tp, 0) < ends[tp]}
         while behind:
-            for tp, records in (await consumer.getmany(*behind, timeout_ms=1000, max_records=2000)).items():
+            for tp, records in (await consumer.getmany(*behind, timeout_ms=1000)).items():
                 if records:
                     offsets[tp] = records[-1].offset + 1
                     yield records
