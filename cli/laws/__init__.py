@@ -38,10 +38,9 @@ class Laws:
 
     def see(self, event: Recorded[Any]) -> None:
         """Show an event to every law that listens to it."""
-        for law in self._to_all:
+        for law in (*self._to_all, *self._by_type.get(type(event.data), ())):
             law.see(event)
-        for law in self._by_type.get(type(event.data), ()):
-            law.see(event)
+            law.seen += 1
 
     def finish(self, *, at_rest: bool) -> None:
         """Judge what is judged at the end; what is only fair when nothing is on its way, only `at_rest`."""

@@ -72,6 +72,7 @@ class Law:
 
     def __init__(self) -> None:
         self._violations: dict[str, Violation] = {}
+        self.seen = 0
 
     @property
     def violations(self) -> list[Violation]:

@@ -118,8 +118,8 @@ class ProviderAgrees(Law):
 
     def finish(self) -> None:
         for (reference, kind, currency), amount, place in self._balance.uneven():
-            who = "the orders" if amount > 0 else "the provider's ledger"
-            told = f"{who} say {abs(amount)} {currency} more {kind}"
+            who = "the order says" if amount > 0 else "the provider's ledger says"
+            told = f"{who} {abs(amount)} {currency} more {kind}"
             self.blame(f"intent {reference}, {kind} {currency}", told, place)
 
 

@@ -84,6 +84,11 @@ class TopicIsStore(Law):
         """The last version of every public stream."""
         return ((stream, len(digests) // DIGEST_BYTES) for stream, digests in self._digests.items())
 
+    @property
+    def unread(self) -> bool:
+        """Whether the topic ends before the store does."""
+        return any(self._read[stream] < head for stream, head in self.heads)
+
     def finish(self) -> None:
         for stream, head in self.heads:
             if self._read[stream] < head:

@@ -30,6 +30,20 @@ STATES = {
 }
 
 
+COUNTED = (
+    "checkouts",
+    "declined",
+    "out_of_stock",
+    "parcels",
+    "late_payments",
+    "late_payments_refunded",
+    "returns",
+    "returns_completed",
+    "refunds",
+    "goodwill",
+)
+
+
 class Tally:
     """Orders by state and the numbers of what befell them; each stream in order, as for a law."""
 
@@ -65,6 +79,7 @@ class Tally:
             case RefundIssued(cause=cause):
                 self._counts["refunds"] += 1
                 self._counts["goodwill"] += cause is RefundCause.GOODWILL
+                self._counts["late_payments_refunded"] += cause is RefundCause.LATE_PAYMENT
 
     @property
     def orders_by_state(self) -> dict[str, int]:
@@ -75,11 +90,10 @@ class Tally:
     def counters(self) -> dict[str, int]:
         """Plain numbers, zeros included. `declined` and `out_of_stock` are reasons of cancelled orders."""
         states = self.orders_by_state
-        names = ("checkouts", "declined", "out_of_stock", "parcels", "late_payments", "returns")
         return {
             "orders": len(self._states),
             "delivered": states.get("COMPLETED", 0),
             "cancelled": states.get("CANCELLED", 0),
-            "in_several_parcels": len(self._in_parcels),
-            **{name: self._counts[name] for name in (*names, "returns_completed", "refunds", "goodwill")},
+            "two_parcels": len(self._in_parcels),
+            **{name: self._counts[name] for name in COUNTED},
         }

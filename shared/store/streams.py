@@ -92,10 +92,18 @@ async def read_on(
     connection: Connection, registry: Registry, where: str, *arguments: object, chunk: int = 2000
 ) -> AsyncIterator[list[Recorded[Any]]]:
     """Committed events that `where` selects, by position, in bounded memory; needs an open transaction."""
+    async for rows in rows_on(connection, where, *arguments, chunk=chunk):
+        yield [recorded(registry, row) for row in rows]
+
+
+async def rows_on(
+    connection: Connection, where: str, *arguments: object, chunk: int = 2000
+) -> AsyncIterator[list[Record]]:
+    """The same as rows, for those who need an event's JSON as it is stored."""
     query = f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY position"  # noqa: S608 - from our own code
     cursor = await connection.cursor(query, *arguments)
     while rows := await cursor.fetch(chunk):
-        yield [recorded(registry, row) for row in rows]
+        yield rows
 
 
 def encode_meta(event: Recorded[Any]) -> str:
