@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_settings import EnvSettingsSource
 
 from shared.events.envelope import Actor, ActorKind
 from shared.service.auth import issue
@@ -68,12 +69,11 @@ class Platform(BaseModel):
         }
 
     def settings_for(self, name: str) -> Settings:
-        """The settings of service `name` as its process has them."""
-        values = {key.lower(): value for key, value in self.environment(name).items()}
+        """The settings of service `name`, read as its process reads them."""
         kind = service_of(name).settings
-        settings: Settings = kind.model_validate_strings(
-            {key: value for key, value in values.items() if key in kind.model_fields}
-        )
+        source = EnvSettingsSource(kind)
+        source.env_vars = {key.lower(): value for key, value in self.environment(name).items()}
+        settings: Settings = kind(**source())
         return settings
 
     def token(self, kind: ActorKind, person: str, valid_for: timedelta = timedelta(hours=12)) -> str:
