@@ -18,7 +18,6 @@ from aiokafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
 
 from shared.events.envelope import Recorded
-from shared.events.registry import Registry
 from shared.messaging.cloudevents import to_headers
 from shared.messaging.topics import PARTITIONS, ensure_topics, partition_of, topic_of
 from shared.store import streams
@@ -70,11 +69,8 @@ class RelaySettings:
 class Relay:
     """One service's relay; `wake` is set when the process has written to the outbox."""
 
-    def __init__(
-        self, settings: RelaySettings, registry: Registry, public: frozenset[str], wake: asyncio.Event
-    ) -> None:
+    def __init__(self, settings: RelaySettings, public: frozenset[str], wake: asyncio.Event) -> None:
         self._settings = settings
-        self._registry = registry
         self._public = public
         self._wake = wake
         self._topic = topic_of(settings.service)
@@ -150,7 +146,7 @@ class Relay:
         rows = await connection.fetch(_NEXT, self._settings.chunk)
         if not rows:
             return 0
-        acked = await self._send([streams.recorded(self._registry, row) for row in rows], producer)
+        acked = await self._send([streams.as_stored(row) for row in rows], producer)
         async with connection.transaction():
             await connection.execute(
                 "DELETE FROM outbox WHERE position = ANY($1::bigint[])", [row["position"] for row in rows]
@@ -160,13 +156,13 @@ class Relay:
         SENT.labels(self._settings.service).inc(len(rows))
         return len(rows)
 
-    async def _send(self, events: Sequence[Recorded[Any]], producer: AIOKafkaProducer) -> dict[int, int]:
+    async def _send(self, events: Sequence[Recorded[bytes]], producer: AIOKafkaProducer) -> dict[int, int]:
         """Send pipelined, in order within each partition; gives the least end of each partition.
 
         That is one past the first offset of the last batch: a batch is kept or lost as a whole, and some
         brokers count only the first record of the last batch into a topic's end.
         """
-        by_partition: dict[int, list[Recorded[Any]]] = defaultdict(list)
+        by_partition: dict[int, list[Recorded[bytes]]] = defaultdict(list)
         for event in events:
             by_partition[partition_of(event.stream.encode())].append(event)
         futures: list[tuple[int, asyncio.Future[Any]]] = []
@@ -187,11 +183,11 @@ class Relay:
             acked[partition] = result.offset + 1
         return acked
 
-    def _put(self, batch: Any, event: Recorded[Any]) -> bool:
+    def _put(self, batch: Any, event: Recorded[bytes]) -> bool:
         return (
             batch.append(
                 key=event.stream.encode(),
-                value=self._registry.encode(event.data),
+                value=event.data,
                 timestamp=int(event.occurred_at.timestamp() * 1000),
                 headers=list(to_headers(event, self._settings.service)),
             )

@@ -151,7 +151,7 @@ async def _run_tasks(
         metrics.run(store, service.name, wired.samples, stop, SAMPLE_EVERY_S)
     )
     if role in (Role.ALL, Role.RELAY):
-        relay = Relay(_relay_settings(service, settings), store.registry, store.public, store.outbox_written)
+        relay = Relay(_relay_settings(service, settings), store.public, store.outbox_written)
         tasks["relay"] = asyncio.create_task(relay.run(stop))
     if role in (Role.ALL, Role.WORKER):
         worker = Worker(

@@ -1,7 +1,7 @@
 """The events table: load whole streams, append with expected versions, read on in order."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -11,6 +11,8 @@ from shared.events.envelope import Actor, ActorKind, Recorded
 from shared.events.registry import Registry
 from shared.store.connection import Connection, Record
 from shared.store.errors import Conflict
+
+T = TypeVar("T")
 
 _COLUMNS = "stream_id, version, event_id, type, schema_version, occurred_at, data, meta"
 
@@ -120,7 +122,17 @@ def encode_meta(event: Recorded[Any]) -> str:
 
 
 def recorded(registry: Registry, row: Record) -> Recorded[Any]:
-    """The event of one row of the events table."""
+    """The event of one row of the events table, lifted to its newest schema version."""
+    data = registry.decode(row["type"], row["schema_version"], row["data"])
+    return _envelope(row, registry.schema_version(row["type"]), data)
+
+
+def as_stored(row: Record) -> Recorded[bytes]:
+    """The same with its JSON and schema version as they were written."""
+    return _envelope(row, row["schema_version"], row["data"])
+
+
+def _envelope(row: Record, schema_version: int, data: T) -> Recorded[T]:
     meta = orjson.loads(row["meta"])
     causation = meta["causation_id"]
     return Recorded(
@@ -128,12 +140,12 @@ def recorded(registry: Registry, row: Record) -> Recorded[Any]:
         version=row["version"],
         event_id=row["event_id"],
         type=row["type"],
-        schema_version=registry.schema_version(row["type"]),
+        schema_version=schema_version,
         occurred_at=row["occurred_at"],
         correlation_id=UUID(meta["correlation_id"]),
         causation_id=UUID(causation) if causation else None,
         actor=Actor(ActorKind(meta["actor"]["kind"]), meta["actor"]["id"]),
         epoch=meta["epoch"],
-        data=registry.decode(row["type"], row["schema_version"], row["data"]),
+        data=data,
         traceparent=meta.get("traceparent"),
     )

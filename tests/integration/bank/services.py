@@ -96,7 +96,6 @@ class Teller:
                 idempotent=broker.idempotent,
                 **{**fast, **settings},
             ),
-            self.registry,
             self.store.public,
             self.store.outbox_written,
         )
