@@ -18,7 +18,7 @@ from cli.laws.stock import AccountedFor, OnHand
 from cli.laws.streams import MarksAreHeads, TopicIsStore
 from cli.laws.tally import Tally
 from cli.platform import Platform
-from cli.quiet import standing, wait_until_quiet
+from cli.quiet import Wiring, standing, wait_until_quiet
 from shared.messaging.cloudevents import KafkaRecord, Malformed, parse
 from shared.messaging.topic_reader import AppliedEvents, read_topics
 from shared.service.clock import utc_now
@@ -135,7 +135,7 @@ async def prove(platform: Platform, *, quiescent: bool, rebuild: bool) -> Proofs
         if quiescent:
             proofs.append(await _topics(run, books))
             proofs.append(await _marks(run, books))
-            proofs.append(await _nothing_waits(run))
+            proofs.append(await _nothing_waits(run, books))
     if rebuild:
         proofs += await _read_models(platform, books)
     return Proofs(
@@ -281,10 +281,11 @@ async def _marks(run: _Run, books: Sequence[Book]) -> Proof:
     )
 
 
-async def _nothing_waits(run: _Run) -> Proof:
+async def _nothing_waits(run: _Run, books: Sequence[Book]) -> Proof:
     """No work is due, no record is parked, and the provider has nothing more to say."""
     began = time.monotonic()
-    now = await standing(run.platform, utc_now())
+    wiring = {book.name: Wiring.of(book.definition, book.subscription) for book in books}
+    now = await standing(run.platform, wiring, utc_now())
     return Proof(
         law="L18",
         name="nothing waits: outboxes, marks, parked records, due work, webhooks",

@@ -12,10 +12,12 @@ import asyncpg
 import httpx
 
 from cli.platform import Platform, service_of
+from shared.messaging.consumer import Subscription
 from shared.messaging.topics import topic_of
 from shared.service.clock import utc_now
 from shared.store.connection import Connection, connect
 from shared.store.errors import CONNECTION_LOST
+from shared.store.unit_of_work import Definition
 
 POLL_S = 0.25
 
@@ -30,6 +32,23 @@ _HEARD = """
 SELECT split_part(stream_id, '-', 1) AS category, sum(version)::bigint AS heard
 FROM marks WHERE consumer = $1 GROUP BY 1
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What a service tells and hears: its public categories, its consumer and the topics it listens to."""
+
+    public: frozenset[str]
+    consumer: str | None
+    topics: frozenset[str]
+
+    @classmethod
+    def of(cls, definition: Definition, subscription: Subscription | None) -> "Wiring":
+        """What a service's composition says."""
+        public = frozenset(decider.category for decider in definition.deciders if decider.public)
+        if subscription is None:
+            return cls(public, None, frozenset())
+        return cls(public, subscription.consumer, frozenset(subscription.topics))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +67,10 @@ async def wait_until_quiet(platform: Platform, timeout: float) -> tuple[str, ...
     agree, since things move between the places looked at. Servers that are away count as moving.
     """
     deadline, until = time.monotonic() + timeout, utc_now() + timedelta(seconds=timeout)
+    wiring = {name: _wiring(platform, name) for name in platform.services}
     before: Standing | None = None
     while True:
-        now = await _look(platform, until)
+        now = await _look(platform, wiring, until)
         if not now.open and now == before:
             return ()
         if time.monotonic() > deadline:
@@ -59,17 +79,22 @@ async def wait_until_quiet(platform: Platform, timeout: float) -> tuple[str, ...
         await asyncio.sleep(POLL_S)
 
 
-async def _look(platform: Platform, until: datetime) -> Standing:
+def _wiring(platform: Platform, name: str) -> Wiring:
+    service, settings = service_of(name), platform.settings_for(name)
+    return Wiring.of(service.define(settings), service.subscription(settings))
+
+
+async def _look(platform: Platform, wiring: Mapping[str, Wiring], until: datetime) -> Standing:
     try:
-        return await standing(platform, until)
+        return await standing(platform, wiring, until)
     except (*CONNECTION_LOST, asyncpg.PostgresError, httpx.HTTPError) as error:
         return Standing(-1, (f"a server does not answer: {type(error).__name__}",))
 
 
-async def standing(platform: Platform, until: datetime) -> Standing:
+async def standing(platform: Platform, wiring: Mapping[str, Wiring], until: datetime) -> Standing:
     """What moves now, or will by itself before `until`. Raises the drivers' errors."""
     found: list[str] = []
-    public: dict[str, dict[str, int]] = {}
+    told: dict[str, int] = {}
     events = 0
     async with AsyncExitStack() as stack:
         connections = {
@@ -77,13 +102,13 @@ async def standing(platform: Platform, until: datetime) -> Standing:
             for name, address in platform.services.items()
         }
         for name, connection in connections.items():
-            row = await connection.fetchrow(_STANDING, _public(platform, name), until)
+            row = await connection.fetchrow(_STANDING, sorted(wiring[name].public), until)
             assert row is not None
             events += row["events"]
-            public[topic_of(name)] = {"count": row["public"]}
+            told[name] = row["public"]
             found += [f"{name}: {row[what]} in {what}" for what in ("outbox", "parked", "todo") if row[what]]
         for name, connection in connections.items():
-            found += await _unheard(platform, name, connection, public)
+            found += await _unheard(name, connection, wiring, told)
     found += await _undecided(platform.provider_url)
     return Standing(events, tuple(found))
 
@@ -94,29 +119,19 @@ async def _connected(stack: AsyncExitStack, url: str, name: str) -> Connection:
     return connection
 
 
-def _public(platform: Platform, name: str) -> list[str]:
-    deciders = service_of(name).define(platform.settings_for(name)).deciders
-    return [decider.category for decider in deciders if decider.public]
-
-
 async def _unheard(
-    platform: Platform, name: str, connection: Connection, public: Mapping[str, Mapping[str, int]]
+    name: str, connection: Connection, wiring: Mapping[str, Wiring], told: Mapping[str, int]
 ) -> list[str]:
     """Events that a consumer has not applied yet: marks never pass heads, so equal sums are equal marks."""
-    subscription = service_of(name).subscription(platform.settings_for(name))
-    if subscription is None:
-        return []
     heard: dict[str, int] = {
-        row["category"]: row["heard"] for row in await connection.fetch(_HEARD, subscription.consumer)
+        row["category"]: row["heard"] for row in await connection.fetch(_HEARD, wiring[name].consumer)
     }
-    found = []
-    for owner in platform.services:
-        if topic_of(owner) in subscription.topics:
-            told = public[topic_of(owner)]["count"]
-            applied = sum(heard.get(category, 0) for category in _public(platform, owner))
-            if told != applied:
-                found.append(f"{name}: {told - applied} events of {owner} not heard")
-    return found
+    behind = {
+        owner: count - sum(heard.get(category, 0) for category in wiring[owner].public)
+        for owner, count in told.items()
+        if topic_of(owner) in wiring[name].topics
+    }
+    return [f"{name}: {events} events of {owner} not heard" for owner, events in behind.items() if events]
 
 
 async def _undecided(url: str) -> list[str]:
