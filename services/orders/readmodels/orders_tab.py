@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import TypeAdapter
+
 from services.orders.domain import OrderStatus
 from services.orders.domain.state import FulfillmentStatus, PaymentStatus
 from shared.store.connection import Connection
@@ -25,6 +27,7 @@ class OrdersTabRow:
     delivered_at: datetime | None
 
 
+_ROWS = TypeAdapter(list[OrdersTabRow])
 _COLUMNS = ", ".join(field.name for field in fields(OrdersTabRow))
 _PAGE = f"""
 SELECT {_COLUMNS} FROM order_view
@@ -39,4 +42,5 @@ async def page(
     connection: Connection, status: OrderStatus | None, after: UUID | None, limit: int
 ) -> list[OrdersTabRow]:
     """Up to `limit` orders of a status (None: of any) that come after the order `after`."""
-    return [OrdersTabRow(**dict(row)) for row in await connection.fetch(_PAGE, status, after, limit)]
+    rows = await connection.fetch(_PAGE, status, after, limit)
+    return _ROWS.validate_python([dict(row) for row in rows])

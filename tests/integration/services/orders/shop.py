@@ -1,9 +1,9 @@
 """Orders in one process, as its neighbours and people meet it: foreign events in, HTTP, a real provider."""
 
+import asyncio
 import base64
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,8 +11,13 @@ from typing import Any, Self
 from uuid import UUID, uuid4
 
 import httpx
+import uvicorn
 
-from sandbox.command import Command, free_ports, running, tcp_open, wait_ready
+from sandbox.command import free_ports, tcp_open, wait_ready
+from sandbox.provider.http import Provider
+from sandbox.provider.http import create_app as create_provider
+from sandbox.provider.payments import Delays
+from sandbox.provider.store import Store as Ledger
 from services.orders.app import SERVICE
 from services.orders.settings import OrdersSettings
 from shared.events import cart, inventory, returns
@@ -26,6 +31,7 @@ from shared.messaging.consumer import Consumer
 from shared.messaging.marks import StoredRecord
 from shared.service.auth import issue
 from shared.service.http import create_app
+from shared.service.metrics import Sample
 from shared.service.vault import Vault
 from shared.store.connection import open_pool
 from shared.store.rebuild import Rebuilt, rebuild
@@ -33,6 +39,7 @@ from shared.store.unit_of_work import Store
 from shared.store.worker import Worker
 from tests.conftest import Database
 from tests.integration.sandbox.shop import Shop as Letterbox
+from tests.waiting import in_background
 
 SECRET = "webhook-secret"
 GOOD_CARD = "4242424242424242"
@@ -43,16 +50,17 @@ FOREIGN = Registry.of(cart, inventory, returns)
 
 
 class Clock:
-    """The present, which a test can move on."""
+    """Starts now and stands still, but for a millisecond a look, until a test moves it on."""
 
     def __init__(self) -> None:
-        self._ahead = timedelta()
+        self._now = datetime.now(UTC)
 
     def __call__(self) -> datetime:
-        return datetime.now(UTC) + self._ahead
+        self._now += timedelta(milliseconds=1)
+        return self._now
 
     def advance(self, by: timedelta) -> None:
-        self._ahead += by
+        self._now += by
 
 
 @dataclass
@@ -68,6 +76,7 @@ class Shop:
     letterbox: Letterbox
     owner_url: str
     vault: Vault
+    samples: Sequence[Sample]
     start_provider: Callable[[], Awaitable[None]]
     stop_provider: Callable[[], Awaitable[None]]
     forwarded: int = 0
@@ -249,6 +258,7 @@ async def open_shop(
                 letterbox=letterbox,
                 owner_url=database.owner_url,
                 vault=Vault(DATA_KEY),
+                samples=wired.samples,
                 start_provider=process.start,
                 stop_provider=process.stop,
             )
@@ -257,28 +267,24 @@ async def open_shop(
 
 
 class _Provider:
-    """The sandbox provider as a process over a ledger that outlives it."""
+    """The sandbox provider, over HTTP and a ledger that outlives it; as a process it has tests of its own."""
 
     def __init__(self, port: int, letterbox: Letterbox, folder: Path) -> None:
-        options = {
-            "--port": str(port),
-            "--database": str(folder / "ledger.db"),
-            "--webhook-url": letterbox.url,
-            "--webhook-secret": SECRET,
-            "--slow-seconds": "0.2",
-            "--late-seconds": "0.6",
-            "--hang-seconds": "0.4",
-        }
-        arguments = (part for option in options.items() for part in option)
-        self._command = Command(argv=(sys.executable, "-m", "sandbox.provider", *arguments))
-        self._port, self._log = port, folder / "provider.log"
+        self._port, self._url, self._ledger = port, letterbox.url, folder / "ledger.db"
         self._running = AsyncExitStack()
 
     async def start(self) -> None:
-        async def ready() -> bool:
-            return await tcp_open(self._port)
+        provider = Provider(Ledger(self._ledger), Delays(slow=0.2, late=0.6, hang=0.4), self._url, SECRET)
+        server = _Server(uvicorn.Config(create_provider(provider), port=self._port, log_level="warning"))
 
-        await self._running.enter_async_context(running(self._command, ready=ready, log=self._log))
+        async def serve(stop: asyncio.Event) -> None:
+            serving = asyncio.create_task(server.serve())
+            await stop.wait()
+            server.should_exit = True
+            await serving
+
+        await self._running.enter_async_context(in_background(serve))
+        assert await wait_ready(lambda: tcp_open(self._port), 20)
 
     async def stop(self) -> None:
         await self._running.aclose()
@@ -289,6 +295,14 @@ class _Provider:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that leaves signals to pytest."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 async def _alive() -> None:
