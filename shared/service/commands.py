@@ -38,7 +38,7 @@ def respond(outcome: Outcome) -> Response:
     if outcome.version is not None:
         headers["ETag"] = f'"{outcome.version}"'
     return Response(
-        orjson.dumps(jsonable_encoder(outcome.body)),
+        orjson.dumps(outcome.body, default=jsonable_encoder, option=orjson.OPT_NON_STR_KEYS),
         outcome.status,
         headers=headers,
         media_type="application/json",
