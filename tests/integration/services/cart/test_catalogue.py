@@ -1,12 +1,12 @@
 """Products and pricing policies over HTTP: listing, repricing, delisting, the first policy and later ones."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from services.cart.commands import adopt_first_policy
 from tests.conftest import Database
 from tests.integration.services.cart.shop import MUG, Shop, open_shop
 
@@ -113,12 +113,11 @@ async def test_a_new_shop_has_the_default_policy_and_a_restart_keeps_what_was_ad
         assert await restarted.stranger.json("GET", "/pricing-policy") == adopted
 
 
-async def test_processes_that_start_at_once_adopt_one_policy(shop: Shop) -> None:
-    await shop.store.pool.execute("SELECT 1")
-    async with shop.store.pool.acquire() as connection:
-        assert await connection.fetchval("SELECT count(*) FROM pricing_policies") == 1
-    await asyncio.gather(*(adopt_first_policy(shop.store) for _ in range(5)))
-    assert await shop.types("pricingpolicy") == ["PolicyAdopted"]
+async def test_processes_that_start_at_once_adopt_one_policy(database: Database) -> None:
+    async with AsyncExitStack() as processes:
+        starts = (processes.enter_async_context(open_shop(database)) for _ in range(4))
+        shop, *_ = await asyncio.gather(*starts)
+        assert await shop.types("pricingpolicy") == ["PolicyAdopted"]
 
 
 async def test_a_policy_for_tomorrow_waits_until_then(shop: Shop) -> None:
