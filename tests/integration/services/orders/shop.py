@@ -4,10 +4,10 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
@@ -19,13 +19,18 @@ from sandbox.provider.http import create_app as create_provider
 from sandbox.provider.payments import Delays
 from sandbox.provider.store import Store as Ledger
 from services.orders.app import SERVICE
+from services.orders.domain import OrderPolicy, order_decider
+from services.orders.effects import ProviderCalls
+from services.orders.psp import PaymentProvider, ProviderIntent
+from services.orders.sandbox_provider import SandboxProvider
 from services.orders.settings import OrdersSettings
 from shared.events import cart, inventory, returns
 from shared.events.cart import CartCheckedOut
-from shared.events.common import PlacedQty
+from shared.events.common import Breakdown, CaptureMode, PlacedQty, RefundSource
 from shared.events.envelope import SYSTEM, Actor, ActorKind, Recorded, event_id
 from shared.events.inventory import StockReserved
 from shared.events.registry import Registry
+from shared.events.returns import RefundApproved
 from shared.messaging.cloudevents import to_headers
 from shared.messaging.consumer import Consumer
 from shared.messaging.marks import StoredRecord
@@ -36,16 +41,20 @@ from shared.service.vault import Vault
 from shared.store.connection import open_pool
 from shared.store.rebuild import Rebuilt, rebuild
 from shared.store.unit_of_work import Store
-from shared.store.worker import Worker
+from shared.store.worker import Duties, Worker
 from tests.conftest import Database
 from tests.integration.sandbox.shop import Shop as Letterbox
+from tests.unit.orders.samples import ORDER_ID
 from tests.waiting import in_background
+
+E = TypeVar("E")
 
 SECRET = "webhook-secret"
 GOOD_CARD = "4242424242424242"
 JWT_KEY = "k" * 32
 DATA_KEY = b"d" * 32
 OPERATOR = Actor(ActorKind.OPERATOR, str(UUID(int=7)))
+REFUND = UUID(int=500)
 FOREIGN = Registry.of(cart, inventory, returns)
 
 
@@ -76,6 +85,7 @@ class Shop:
     letterbox: Letterbox
     owner_url: str
     vault: Vault
+    duties: Duties
     samples: Sequence[Sample]
     start_provider: Callable[[], Awaitable[None]]
     stop_provider: Callable[[], Awaitable[None]]
@@ -192,6 +202,16 @@ class Shop:
         stream = f"order-{order_id}"
         return [event.type for event in (await self.store.load([stream]))[stream]]
 
+    async def events(self, order_id: UUID, kind: type[E]) -> list[E]:
+        """The events of one type in the order's stream."""
+        stream = f"order-{order_id}"
+        return [e.data for e in (await self.store.load([stream]))[stream] if isinstance(e.data, kind)]
+
+    def worker_with(self, provider: PaymentProvider) -> Worker:
+        """A worker that calls this provider instead."""
+        calls = ProviderCalls(self.store, order_decider(OrderPolicy()), provider)
+        return Worker(self.store, replace(self.duties, effects=calls.effects()))
+
     async def ledger(self, *kinds: str) -> list[tuple[str, int]]:
         """The provider's own books."""
         entries = (await self.provider.get("/v1/ledger")).json()["data"]
@@ -207,6 +227,35 @@ class Shop:
             ]
         finally:
             await pool.close()
+
+
+class CancelledMeanwhile(SandboxProvider):
+    """The provider, slow: while it makes an intent, something else happens."""
+
+    def __init__(self, client: httpx.AsyncClient, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(client, str(client.base_url))
+        self._meanwhile = meanwhile
+
+    async def create(
+        self, intent_id: UUID, order_id: UUID, amount: int, currency: str, capture: CaptureMode, key: str
+    ) -> ProviderIntent:
+        made = await super().create(intent_id, order_id, amount, currency, capture, key)
+        await self._meanwhile()
+        return made
+
+
+def granted(amount: int) -> RefundApproved:
+    """A goodwill refund of the order."""
+    return RefundApproved(
+        order_id=ORDER_ID,
+        source=RefundSource.GOODWILL,
+        source_id=UUID(int=501),
+        amount=amount,
+        currency="GBP",
+        breakdown=Breakdown(items_net=amount, items_tax=0, shipping_net=0, shipping_tax=0, total=amount),
+        lines=(),
+        approved_by=(),
+    )
 
 
 def record_of(event: Recorded[Any]) -> StoredRecord:
@@ -258,6 +307,7 @@ async def open_shop(
                 letterbox=letterbox,
                 owner_url=database.owner_url,
                 vault=Vault(DATA_KEY),
+                duties=wired.duties,
                 samples=wired.samples,
                 start_provider=process.start,
                 stop_provider=process.stop,

@@ -3,15 +3,25 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from sandbox.provider.webhooks import signature
-from shared.events.common import Breakdown, RefundSource
+from services.orders.app import SERVICE
 from shared.events.envelope import Actor, ActorKind
-from shared.events.returns import RefundApproved
-from tests.integration.services.orders.shop import SECRET, Shop
+from shared.events.orders import CaptureRequested, PaymentCaptured
+from tests.conftest import MakeDatabase
+from tests.integration.sandbox.shop import open_shop as open_letterbox
+from tests.integration.services.orders.shop import (
+    REFUND,
+    SECRET,
+    CancelledMeanwhile,
+    Shop,
+    granted,
+    open_shop,
+)
 from tests.unit.orders.samples import CART_ID, INTENT, MUGS, ORDER_ID, PLACED, PLATES, TOTAL, checkout
 
 pytestmark = pytest.mark.integration
@@ -24,7 +34,6 @@ CAPTURES_STUMBLE = "4000000000000705"
 CAPTURES_REFUSED = "4000000000000804"
 REFUNDS_STUMBLE = "4000000000000903"
 REFUNDS_REFUSED = "4000000000001000"
-REFUND = UUID(int=500)
 
 
 async def waiting_for_payment(shop: Shop) -> None:
@@ -47,19 +56,6 @@ async def shipped(shop: Shop, card: str) -> None:
     }
     answer = await shop.call("POST", f"/orders/{ORDER_ID}/shipments", parcel)
     assert answer.status_code == 201, answer.text
-
-
-def granted(amount: int) -> RefundApproved:
-    return RefundApproved(
-        order_id=ORDER_ID,
-        source=RefundSource.GOODWILL,
-        source_id=UUID(int=501),
-        amount=amount,
-        currency="GBP",
-        breakdown=Breakdown(items_net=amount, items_tax=0, shipping_net=0, shipping_tax=0, total=amount),
-        lines=(),
-        approved_by=(),
-    )
 
 
 async def cancel(shop: Shop) -> None:
@@ -175,6 +171,46 @@ async def test_a_cancelled_order_never_gets_a_payable_intent(shop: Shop) -> None
     assert await shop.statuses(ORDER_ID) == ("CANCELLED", "VOIDED", "UNFULFILLED")
     refused = await shop.call("GET", f"/orders/{ORDER_ID}/payment")
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:orderflow:problem:order_cancelled")
+
+
+async def test_a_cancel_while_the_intent_is_made_leaves_nothing_to_pay(shop: Shop) -> None:
+    await shop.place(CHECKOUT, CART_ID)
+    await shop.secure_stock(ORDER_ID, CHECKOUT, work=False)
+    await shop.worker_with(CancelledMeanwhile(shop.provider, lambda: cancel(shop))).run_due()
+    (intent,) = (await shop.provider.get("/v1/payment_intents", params={"reference": str(INTENT)})).json()[
+        "data"
+    ]
+    assert intent["status"] == "canceled"
+    assert await shop.statuses(ORDER_ID) == ("CANCELLED", "VOIDED", "UNFULFILLED")
+
+
+async def test_a_capture_whose_answer_was_lost_is_not_made_twice(shop: Shop) -> None:
+    await shipped(shop, "4242424242424242")
+    (wanted,) = await shop.events(ORDER_ID, CaptureRequested)
+    intent = (await shop.call("GET", f"/orders/{ORDER_ID}/payment")).json()["provider_ref"]
+    made = await shop.provider.post(
+        f"/v1/payment_intents/{intent}/capture",
+        json={"amount": wanted.amount, "reference": str(wanted.capture_id)},
+    )
+    shop.clock.advance(timedelta(days=2))
+    await shop.work()
+    (captured,) = await shop.events(ORDER_ID, PaymentCaptured)
+    assert captured.provider_ref == made.json()["id"]
+    assert await shop.ledger("CAPTURED") == [("CAPTURED", TOTAL)]
+
+
+async def test_a_policy_that_takes_the_money_at_once(make_database: MakeDatabase, tmp_path: Path) -> None:
+    database = await make_database(SERVICE.migrations, "orders")
+    with open_letterbox() as letterbox:
+        async with open_shop(database, letterbox, tmp_path, capture="NOW") as shop:
+            await waiting_for_payment(shop)
+            await shop.pay(ORDER_ID)
+            await shop.forward(1)
+            assert await shop.statuses(ORDER_ID) == ("CONFIRMED", "PAID", "UNFULFILLED")
+            await cancel(shop)
+            await shop.work()
+            assert await shop.statuses(ORDER_ID) == ("CANCELLED", "REFUNDED", "UNFULFILLED")
+            assert await shop.ledger("CAPTURED", "REFUNDED") == [("CAPTURED", TOTAL), ("REFUNDED", TOTAL)]
 
 
 async def test_a_cancel_after_the_authorization_lets_the_money_go(shop: Shop) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.integration.services.orders.shop import Shop
+from shared.events.orders import RefundIssued
+from tests.integration.services.orders.shop import REFUND, Shop, granted
 from tests.unit.orders.samples import CART_ID, DUE_1, MUGS, ORDER_ID, PLACED, PLATES, TOTAL, checkout
 
 pytestmark = pytest.mark.integration
@@ -73,4 +74,13 @@ async def test_place_authorise_ship_in_two_parcels_deliver(shop: Shop) -> None:
         "Delivered",
         "OrderCompleted",
     ]
+
+    await shop.hear(f"refundgrant-{REFUND}", granted(TOTAL))
+    await shop.work()
+    assert await shop.statuses(ORDER_ID) == ("COMPLETED", "REFUNDED", "DELIVERED")
+    assert await shop.ledger("REFUNDED") == [("REFUNDED", TOTAL)]
+    (entry,) = (await shop.provider.get("/v1/ledger", params={"after": 3})).json()["data"]
+    assert entry["operation_reference"] == str(REFUND)
+    (issued,) = await shop.events(ORDER_ID, RefundIssued)
+    assert [part.provider_ref for part in issued.allocations] == [entry["provider_ref"]] * 2
     assert all(found.equal for found in await shop.rebuilt())
