@@ -5,11 +5,12 @@ name servers that run already; `ORDERFLOW_TEST_BACKEND` forces `embedded` or `co
 containers are used where Docker answers and has the image: nothing is ever pulled.
 """
 
+import asyncio
 import os
 import tempfile
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,28 @@ async def broker_server() -> AsyncIterator[Broker]:
             broker = BrokerProcess(*free_ports(1))
             async with running(broker.command(), ready=broker.ready, log=Path(folder) / "broker.log"):
                 yield Broker(broker.bootstrap_servers(), idempotent=False)
+
+
+class OwnBroker:
+    """An embedded broker of one test, which may be killed and comes back empty under its address."""
+
+    def __init__(self, folder: Path) -> None:
+        self._broker = BrokerProcess(*free_ports(1))
+        self._log = folder / "broker.log"
+        self._process: asyncio.subprocess.Process | None = None
+        self.address = Broker(self._broker.bootstrap_servers(), idempotent=False)
+
+    async def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process = await self._broker.command().start(self._log)
+        assert await wait_ready(self._broker.ready, 30, self._process)
+
+    async def kill(self) -> None:
+        """SIGKILL; all that it held is gone."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
 
 
 def _use_containers(image: str) -> bool:

@@ -111,8 +111,8 @@ class Relay:
                 request_timeout_ms=10_000,
                 metadata_max_age_ms=10_000,
             )
-            await producer.start()
             try:
+                await producer.start()
                 await self._lead(connection, producer, stop)
             except TopicLostData:
                 await send_everything_again(connection, self._public)
@@ -219,8 +219,8 @@ class Relay:
 async def topic_ends(bootstrap: str, topic: str) -> dict[int, int]:
     """One past the last offset of every partition; 0 for a partition that the broker does not have."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
-    await consumer.start()
     try:
+        await consumer.start()
         if topic not in await consumer.topics():
             return dict.fromkeys(range(PARTITIONS), 0)
         ends = await consumer.end_offsets([TopicPartition(topic, number) for number in range(PARTITIONS)])

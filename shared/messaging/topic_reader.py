@@ -25,8 +25,8 @@ async def read_topics(
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
     )
-    await consumer.start()
     try:
+        await consumer.start()
         known = await consumer.topics()
         partitions = [tp for tp in partitions if tp.topic in known]
         consumer.assign(partitions)

@@ -35,8 +35,8 @@ async def ensure_topics(bootstrap: str, topics: Iterable[str], *, replication: i
         for topic in topics
     ]
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
-    await admin.start()
     try:
+        await admin.start()
         existing = set(await admin.list_topics())
         missing = [topic for topic in wanted if topic.name not in existing]
         if not missing:

@@ -1,10 +1,12 @@
 """A teller and an auditor on fresh databases."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
 
+from tests.backends import OwnBroker
 from tests.conftest import MakeDatabase
 from tests.integration.bank.services import MIGRATIONS, Auditor, Teller, open_auditor, open_teller
 
@@ -27,3 +29,12 @@ async def admin(postgres: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Reco
     connection = await asyncpg.connect(postgres)
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def own_broker(tmp_path: Path) -> AsyncIterator[OwnBroker]:
+    """An embedded broker that this test may kill."""
+    broker = OwnBroker(tmp_path)
+    await broker.start()
+    yield broker
+    await broker.kill()
