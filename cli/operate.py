@@ -17,6 +17,7 @@ from cli.proofs import prove
 from cli.report import print_proofs
 from shared.messaging import marks
 from shared.messaging.cloudevents import KafkaRecord, Malformed, parse
+from shared.messaging.consumer import Subscription
 from shared.messaging.relay import send_everything_again
 from shared.messaging.topic_reader import AppliedEvents
 from shared.messaging.topics import PARTITIONS, ensure_topics, topic_of
@@ -84,12 +85,7 @@ async def rebuild_models(platform: Platform, name: str, read_model: str | None, 
     pool = await open_pool(platform.services[name].owner_database_url, name=f"{name} rebuild", size=4)
     try:
         for model in models.values() if read_model is None else [models[read_model]]:
-            foreign = subscription and AppliedEvents(
-                platform.kafka_bootstrap_servers,
-                subscription.topics,
-                subscription.consumer,
-                subscription.registry,
-            )
+            foreign = _foreign(platform, subscription)
             result = await rebuild(pool, definition.registry, model, foreign=foreign, swap=swap)
             unequal += not result.equal
             verdict = "equal" if result.equal else f"was {result.live_hash}"
@@ -97,6 +93,12 @@ async def rebuild_models(platform: Platform, name: str, read_model: str | None, 
     finally:
         await pool.close()
     return 1 if unequal else 0
+
+
+def _foreign(platform: Platform, heard: Subscription | None) -> AppliedEvents | None:
+    if heard is None:
+        return None
+    return AppliedEvents(platform.kafka_bootstrap_servers, heard.topics, heard.consumer, heard.registry)
 
 
 async def republish(platform: Platform, name: str) -> int:
