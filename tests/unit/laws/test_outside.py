@@ -299,7 +299,7 @@ def test_the_tally_of_the_day() -> None:
         "parcels": 2,
         "late_payments": 1,
         "late_payments_refunded": 1,
-        "returns": 0,
+        "returns": 1,
         "returns_completed": 1,
         "refunds": 2,
         "goodwill": 0,

@@ -27,7 +27,7 @@ from services.inventory.domain.ledger import (
 )
 from services.notifications.domain.occasions import occasions
 from shared.domain import Sealed, ids, key_of
-from shared.events.cart import CartCheckedOut
+from shared.events.cart import CartCheckedOut, CartItemAdded, CartStarted
 from shared.events.common import (
     Breakdown,
     CancelReason,
@@ -100,11 +100,15 @@ from shared.events.returns import (
     RefundApproved,
     RefundProposed,
     RefundShipping,
+    RequestedLine,
     ReturnApproved,
     ReturnClosed,
+    ReturnOrigin,
     ReturnOutcome,
     ReturnPolicyAdopted,
+    ReturnReason,
     ReturnReceived,
+    ReturnRequested,
 )
 
 T = TypeVar("T")
@@ -313,6 +317,14 @@ def _placed(world: World, name: str) -> None:
         "locale": "en",
         "pricing_version": 1,
     }
+    world.add(f"cart-{cart(name)}", CartStarted(subject_id=ANNA, currency="GBP", locale="en"))
+    for each in LINES:
+        world.add(
+            f"cart-{cart(name)}",
+            CartItemAdded(
+                line_id=each.line_id, sku=each.sku, quantity=each.quantity, unit_price=each.unit_price
+            ),
+        )
     world.add(f"cart-{cart(name)}", CartCheckedOut(order_id=order(name), terms_version="1", **about))
     world.add(
         f"order-{order(name)}",
@@ -435,9 +447,17 @@ def _returned(world: World, name: str) -> None:
     """Two mugs come back, one of them broken; both are paid back."""
     returned, receipt = ids.derive("return", name), ids.derive("receipt", name)
     stream = f"return-{returned}"
-    lines = (Qty(line_id=MUG, quantity=2),)
+    lines = (Qty(line_id=MUG, quantity=3),)
+    wish = RequestedLine(line_id=MUG, quantity=3, reason=ReturnReason.UNWANTED)
     world.add(
         stream,
+        ReturnRequested(
+            order_id=order(name),
+            origin=ReturnOrigin.CUSTOMER,
+            lines=(wish,),
+            policy_version=1,
+            answer_by=LATER,
+        ),
         ReturnApproved(
             order_id=order(name), lines=lines, instructions_ref="1", ship_by=LATER, receive_by=LATER
         ),
@@ -527,6 +547,14 @@ def _cancelled_with_late_money(world: World, name: str) -> None:
             provider_ref=f"pi_{name}",
             method_label="Visa",
             multicapture=True,
+            expires_at=LATER,
+        ),
+        PaymentRequested(
+            intent_id=second,
+            purpose=IntentPurpose.BALANCE,
+            amount=600,
+            capture=CaptureMode.ON_SHIP,
+            provider="sandbox",
             expires_at=LATER,
         ),
     )
