@@ -43,11 +43,11 @@ async def test_the_same_receipt_counts_once(depot: Depot) -> None:
     assert await depot.units("CUP") == (2, 0, 2)
 
 
-@pytest.mark.parametrize("quantity", [0, -1, MAX_QUANTITY + 1, 2**63, 10**30])
-async def test_a_receipt_of_an_impossible_quantity_counts_nothing(depot: Depot, quantity: int) -> None:
-    lines = [{"sku": "BAG", "quantity": 1}, {"sku": "CUP", "quantity": quantity}]
-    problem = await depot.refused("POST", "/receipts", {"lines": lines}, status=422)
-    assert problem["code"] == "invalid_quantity"
+async def test_a_receipt_of_an_impossible_quantity_counts_nothing(depot: Depot) -> None:
+    for quantity in (0, -1, MAX_QUANTITY + 1, 2**63, 10**30):
+        lines = [{"sku": "BAG", "quantity": 1}, {"sku": "CUP", "quantity": quantity}]
+        problem = await depot.refused("POST", "/receipts", {"lines": lines}, status=422)
+        assert problem["code"] == "invalid_quantity"
 
 
 async def test_a_negative_line_cannot_hide_behind_another(depot: Depot) -> None:
@@ -56,50 +56,46 @@ async def test_a_negative_line_cannot_hide_behind_another(depot: Depot) -> None:
     assert (problem["code"], problem["sku"]) == ("invalid_quantity", "CUP")
 
 
-@pytest.mark.parametrize(
-    ("body", "pointer"),
-    [
-        ({}, "#/lines"),
-        ({"lines": []}, "#/lines"),
-        ({"lines": "CUP"}, "#/lines"),
-        ({"lines": [{"sku": "CUP"}]}, "#/lines/0/quantity"),
-        ({"lines": [{"sku": "", "quantity": 1}]}, "#/lines/0/sku"),
-        ({"lines": [{"sku": "A B", "quantity": 1}]}, "#/lines/0/sku"),
-        ({"lines": [{"sku": "A/B", "quantity": 1}]}, "#/lines/0/sku"),
-        ({"lines": [{"sku": "A\x00", "quantity": 1}]}, "#/lines/0/sku"),
-        ({"lines": [{"sku": "A\n", "quantity": 1}]}, "#/lines/0/sku"),
-        ({"lines": [{"sku": "\ud800", "quantity": 1}]}, "#/lines/0/sku"),
-        ({"lines": [{"sku": "x" * 101, "quantity": 1}]}, "#/lines/0/sku"),
-        ({"lines": [{"sku": "CUP", "quantity": 1.5}]}, "#/lines/0/quantity"),
-        ({"lines": [{"sku": "CUP", "quantity": None}]}, "#/lines/0/quantity"),
-        ({"receipt_id": "1", "lines": [{"sku": "CUP", "quantity": 1}]}, "#/receipt_id"),
-        ([], "#"),
-    ],
-)
-async def test_a_receipt_of_the_wrong_shape_is_pointed_at(depot: Depot, body: Any, pointer: str) -> None:
-    problem = await depot.refused("POST", "/receipts", body, status=422)
-    assert problem["code"] == "invalid_request"
-    assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
+WRONG_RECEIPTS: list[tuple[Any, str]] = [
+    ({}, "#/lines"),
+    ({"lines": []}, "#/lines"),
+    ({"lines": "CUP"}, "#/lines"),
+    ({"lines": [{"sku": "CUP"}]}, "#/lines/0/quantity"),
+    ({"lines": [{"sku": "", "quantity": 1}]}, "#/lines/0/sku"),
+    ({"lines": [{"sku": "A B", "quantity": 1}]}, "#/lines/0/sku"),
+    ({"lines": [{"sku": "A/B", "quantity": 1}]}, "#/lines/0/sku"),
+    ({"lines": [{"sku": "A\x00", "quantity": 1}]}, "#/lines/0/sku"),
+    ({"lines": [{"sku": "A\n", "quantity": 1}]}, "#/lines/0/sku"),
+    ({"lines": [{"sku": "\ud800", "quantity": 1}]}, "#/lines/0/sku"),
+    ({"lines": [{"sku": "x" * 101, "quantity": 1}]}, "#/lines/0/sku"),
+    ({"lines": [{"sku": "CUP", "quantity": 1.5}]}, "#/lines/0/quantity"),
+    ({"lines": [{"sku": "CUP", "quantity": None}]}, "#/lines/0/quantity"),
+    ({"receipt_id": "1", "lines": [{"sku": "CUP", "quantity": 1}]}, "#/receipt_id"),
+    ([], "#"),
+]
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff", b'{"lines": [}', b"[" * 50_000])
-async def test_a_body_that_is_no_json_is_malformed(depot: Depot, body: bytes) -> None:
-    for method, path in (
-        ("POST", "/receipts"),
-        ("POST", "/stock/CUP/adjustments"),
-        ("PUT", "/stock/CUP/terms"),
-    ):
-        problem = await depot.refused(method, path, body, status=400)
-        assert problem["code"] == "malformed_json"
+async def test_a_receipt_of_the_wrong_shape_is_pointed_at(depot: Depot) -> None:
+    for body, pointer in WRONG_RECEIPTS:
+        problem = await depot.refused("POST", "/receipts", body, status=422)
+        assert problem["code"] == "invalid_request"
+        assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
 
 
-@pytest.mark.parametrize("sku", ["CUP", "a@b", "A-1", "æøå", "50%", "a?b", "..."])
-async def test_a_sku_may_hold_any_visible_character(depot: Depot, sku: str) -> None:
-    await depot.call("POST", "/receipts", {"lines": [{"sku": sku, "quantity": 2}]}, status=201)
-    path = f"/stock/{quote(sku, safe='')}"
-    assert (await depot.call("GET", path, bearer=None)).json()["sku"] == sku
-    await depot.call("POST", f"{path}/adjustments", ADJUST, status=201)
-    assert await depot.units(sku) == (1, 0, 1)
+async def test_a_body_that_is_no_json_is_malformed(depot: Depot) -> None:
+    for method, path, _ in ROUTES_OF_STAFF[:3]:
+        for body in (b"{", b"\xff", b'{"lines": [}', b"[" * 50_000):
+            problem = await depot.refused(method, path, body, status=400)
+            assert problem["code"] == "malformed_json"
+
+
+async def test_a_sku_may_hold_any_visible_character(depot: Depot) -> None:
+    for sku in ("CUP", "a@b", "A-1", "æøå", "50%", "a?b", "..."):
+        await depot.call("POST", "/receipts", {"lines": [{"sku": sku, "quantity": 2}]}, status=201)
+        path = f"/stock/{quote(sku, safe='')}"
+        assert (await depot.call("GET", path, bearer=None)).json()["sku"] == sku
+        await depot.call("POST", f"{path}/adjustments", ADJUST, status=201)
+        assert await depot.units(sku) == (1, 0, 1)
     await depot.check_laws()
 
 
@@ -115,12 +111,12 @@ async def test_an_adjustment_changes_what_is_on_hand(depot: Depot) -> None:
     await depot.check_laws()
 
 
-@pytest.mark.parametrize("delta", [0, MAX_QUANTITY + 1, -MAX_QUANTITY - 1, 2**70, -(2**70)])
-async def test_an_impossible_adjustment_is_refused(depot: Depot, delta: int) -> None:
+async def test_an_impossible_adjustment_is_refused(depot: Depot) -> None:
     await depot.receive(CUP=5)
-    body = {"delta": delta, "reason": "OTHER"}
-    problem = await depot.refused("POST", "/stock/CUP/adjustments", body, status=422)
-    assert problem["code"] == "invalid_quantity"
+    for delta in (0, MAX_QUANTITY + 1, -MAX_QUANTITY - 1, 2**70, -(2**70)):
+        body = {"delta": delta, "reason": "OTHER"}
+        problem = await depot.refused("POST", "/stock/CUP/adjustments", body, status=422)
+        assert problem["code"] == "invalid_quantity"
 
 
 async def test_an_adjustment_of_an_unknown_sku_is_refused(depot: Depot) -> None:
@@ -138,20 +134,16 @@ async def test_an_adjustment_below_what_is_promised_is_refused(depot: Depot, tol
     assert await depot.units("CUP") == (3, 3, 0)
 
 
-@pytest.mark.parametrize(
-    ("body", "pointer"),
-    [
+async def test_an_adjustment_of_the_wrong_shape_is_pointed_at(depot: Depot) -> None:
+    wrong: list[tuple[Any, str]] = [
         ({"reason": "OTHER"}, "#/delta"),
         ({"delta": 1}, "#/reason"),
         ({"delta": 1, "reason": "BORED"}, "#/reason"),
         ({"delta": "x", "reason": "OTHER"}, "#/delta"),
-    ],
-)
-async def test_an_adjustment_of_the_wrong_shape_is_pointed_at(
-    depot: Depot, body: dict[str, Any], pointer: str
-) -> None:
-    problem = await depot.refused("POST", "/stock/CUP/adjustments", body, status=422)
-    assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
+    ]
+    for body, pointer in wrong:
+        problem = await depot.refused("POST", "/stock/CUP/adjustments", body, status=422)
+        assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
 
 
 async def test_terms_hold_units_back_and_say_what_is_few(depot: Depot) -> None:
@@ -163,11 +155,11 @@ async def test_terms_hold_units_back_and_say_what_is_few(depot: Depot) -> None:
     assert (level["available"], level["safety_stock"], level["low"]) == (3, 2, True)
 
 
-@pytest.mark.parametrize("name", ["low_threshold", "safety_stock"])
-@pytest.mark.parametrize("value", [-1, MAX_QUANTITY + 1, 2**70])
-async def test_impossible_terms_are_refused(depot: Depot, name: str, value: int) -> None:
-    problem = await depot.refused("PUT", "/stock/CUP/terms", {name: value}, status=422)
-    assert problem["code"] == "invalid_terms"
+async def test_impossible_terms_are_refused(depot: Depot) -> None:
+    for name in ("low_threshold", "safety_stock"):
+        for value in (-1, MAX_QUANTITY + 1, 2**70):
+            problem = await depot.refused("PUT", "/stock/CUP/terms", {name: value}, status=422)
+            assert problem["code"] == "invalid_terms"
 
 
 async def test_a_level_splits_what_is_held_by_confirmation(depot: Depot, told: Told) -> None:
@@ -207,16 +199,13 @@ async def test_levels_come_in_pages(depot: Depot) -> None:
     assert (await depot.call("GET", "/stock?after=Z", bearer=None)).json() == []
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
+async def test_a_wrong_path_or_query_is_refused(depot: Depot) -> None:
+    for path in (
         *("/stock?limit=0", "/stock?limit=1001", "/stock?limit=x", "/stock?after=%00"),
         *(f"/stock?after={'x' * 101}", "/stock/A%00", "/stock/A%20B", f"/stock/{'x' * 101}"),
         *("/stock/CUP/movements?limit=0", "/stock/A%0A/movements", "/reservations/1"),
-    ],
-)
-async def test_a_wrong_path_or_query_is_refused(depot: Depot, path: str) -> None:
-    assert (await depot.refused("GET", path, status=422))["code"] == "invalid_request"
+    ):
+        assert (await depot.refused("GET", path, status=422))["code"] == "invalid_request"
 
 
 async def test_movements_are_the_newest_lines_of_the_ledger(depot: Depot, told: Told) -> None:
@@ -248,16 +237,16 @@ async def test_a_reservation_shows_what_is_held_and_for_whom(depot: Depot, told:
     assert problem["code"] == "unknown_reservation"
 
 
-@pytest.mark.parametrize(("method", "path", "body"), ROUTES_OF_STAFF)
-async def test_only_staff_may(depot: Depot, method: str, path: str, body: Any) -> None:
+async def test_only_staff_may(depot: Depot) -> None:
     await depot.receive(CUP=5)
     expired = issue(TOKEN_KEY, Actor(ActorKind.OPERATOR, "clerk"), datetime.now(UTC) - timedelta(days=1))
-    for bearer in (None, "nonsense", expired):
-        problem = await depot.refused(method, path, body, status=401, bearer=bearer)
-        assert problem["code"] == "unauthenticated"
-    assert (await depot.refused(method, path, body, status=403, bearer=BUYER))["code"] == "forbidden"
-    admitted = {"POST": 201, "PUT": 200, "GET": 404 if "reservations" in path else 200}[method]
-    await depot.call(method, path, body, status=admitted, bearer=OWNER)
+    for method, path, body in ROUTES_OF_STAFF:
+        for bearer in (None, "nonsense", expired):
+            problem = await depot.refused(method, path, body, status=401, bearer=bearer)
+            assert problem["code"] == "unauthenticated"
+        assert (await depot.refused(method, path, body, status=403, bearer=BUYER))["code"] == "forbidden"
+        admitted = {"POST": 201, "PUT": 200, "GET": 404 if "reservations" in path else 200}[method]
+        await depot.call(method, path, body, status=admitted, bearer=OWNER)
 
 
 async def test_a_stale_version_is_refused_and_the_current_one_named(depot: Depot) -> None:
