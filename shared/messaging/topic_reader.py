@@ -1,15 +1,19 @@
 """Reads topics without a group: for rebuilds, proofs and people, never disturbing a consumer."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from shared.events.envelope import Recorded
 from shared.events.registry import Registry
-from shared.messaging.cloudevents import KafkaRecord, Malformed, parse
+from shared.messaging.cloudevents import Incoming, KafkaRecord, Malformed, parse
 from shared.messaging.topics import PARTITIONS
 from shared.store.connection import Connection
+
+LOOKS = 4
+SILENT_POLLS = 20
 
 
 async def read_topics(
@@ -18,6 +22,7 @@ async def read_topics(
     """Every record up to the ends that the topics have now, in order within each partition.
 
     Batches are read whole, as some brokers count only the first record of the last batch into an end.
+    Raises KafkaError, or TimeoutError if a topic loses data meanwhile.
     `start` (offsets to begin at, 0 by default) is moved along, so that a second call goes on from there.
     """
     offsets = start if start is not None else {}
@@ -34,8 +39,15 @@ async def read_topics(
         for tp in partitions:
             consumer.seek(tp, offsets.get(tp, 0))
         behind = {tp for tp in partitions if offsets.get(tp, 0) < ends[tp]}
+        silent = 0
         while behind:
-            for tp, records in (await consumer.getmany(*behind, timeout_ms=1000)).items():
+            batch = await consumer.getmany(*behind, timeout_ms=1000)
+            silent = 0 if batch else silent + 1
+            if silent == SILENT_POLLS:
+                raise TimeoutError(
+                    f"{len(behind)} partitions give nothing up to the ends that they announced"
+                )
+            for tp, records in batch.items():
                 if records:
                     offsets[tp] = records[-1].offset + 1
                     yield records
@@ -48,16 +60,21 @@ class AppliedEvents:
     """The foreign events that a consumer has applied, from its topics up to its marks, for a rebuild."""
 
     def __init__(self, bootstrap: str, topics: Sequence[str], consumer: str, registry: Registry) -> None:
+        self.missing = 0
+        """How many streams the topics did not hold up to their marks, after the last `applied`."""
         self._bootstrap = bootstrap
         self._topics = topics
         self._consumer = consumer
         self._registry = registry
         self._offsets: dict[TopicPartition, int] = {}
         self._given: dict[str, int] = {}
-        self._waiting: dict[str, dict[int, Recorded[Any] | None]] = {}
+        self._waiting: dict[str, dict[int, Incoming]] = {}
 
     async def applied(self, connection: Connection) -> AsyncIterator[list[Recorded[Any]]]:
-        """Those up to the marks that `connection` sees, less the ones given before, each stream in order."""
+        """Those up to the marks that `connection` sees, less the ones given before, each stream in order.
+
+        Looks again for a while if the topics end too early, as some brokers tell of their ends late.
+        """
         marks = {
             row["stream_id"]: row["version"]
             for row in await connection.fetch(
@@ -70,42 +87,39 @@ class AppliedEvents:
                 "SELECT stream_id, version FROM skipped WHERE consumer = $1", self._consumer
             )
         }
-        yield self._up_to(marks, skipped, self._waiting)
-        async for records in read_topics(self._bootstrap, self._topics, self._offsets):
-            for record in records:
-                self._take(record)
-            yield self._up_to(marks, skipped, {item: self._waiting[item] for item in self._streams(records)})
+        yield self._up_to(marks, skipped, self._waiting.keys())
+        for look in range(LOOKS):
+            if not self._missing(marks):
+                break
+            await asyncio.sleep(0.2 * look)
+            async for records in read_topics(self._bootstrap, self._topics, self._offsets):
+                yield self._up_to(marks, skipped, {self._take(record) for record in records})
+        self.missing = self._missing(marks)
 
-    def _take(self, record: KafkaRecord) -> None:
+    def _missing(self, marks: dict[str, int]) -> int:
+        return sum(self._given.get(stream, 0) < version for stream, version in marks.items())
+
+    def _take(self, record: KafkaRecord) -> str:
+        """Keep the record until its turn; gives its stream."""
         try:
             item = parse(record)
         except Malformed:
-            return
-        if item.version <= self._given.get(item.stream, 0):
-            return
-        known = item.type in self._registry
-        waiting = self._waiting.setdefault(item.stream, {})
-        if item.version not in waiting:
-            waiting[item.version] = item.decode(self._registry) if known else None
-
-    def _streams(self, records: Sequence[KafkaRecord]) -> set[str]:
-        keys = {record.key.decode(errors="replace") for record in records if record.key is not None}
-        return keys & self._waiting.keys()
+            return ""
+        if item.version > self._given.get(item.stream, 0):
+            self._waiting.setdefault(item.stream, {}).setdefault(item.version, item)
+        return item.stream
 
     def _up_to(
-        self,
-        marks: dict[str, int],
-        skipped: set[tuple[str, int]],
-        streams: dict[str, dict[int, Recorded[Any] | None]],
+        self, marks: dict[str, int], skipped: set[tuple[str, int]], streams: Iterable[str]
     ) -> list[Recorded[Any]]:
-        """Take out of `streams` what follows in order and is not beyond its mark."""
+        """What follows in order in `streams` and is not beyond its mark; it waits no longer."""
         events: list[Recorded[Any]] = []
-        for stream, waiting in list(streams.items()):
-            version = self._given.get(stream, 0) + 1
+        for stream in list(streams):
+            waiting, version = self._waiting.get(stream, {}), self._given.get(stream, 0) + 1
             while version in waiting and version <= marks.get(stream, 0):
-                event = waiting.pop(version)
-                if event is not None and (stream, version) not in skipped:
-                    events.append(event)
+                item = waiting.pop(version)
+                if item.type in self._registry and (stream, version) not in skipped:
+                    events.append(item.decode(self._registry))
                 self._given[stream] = version
                 version += 1
             if not waiting:

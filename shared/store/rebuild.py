@@ -21,6 +21,9 @@ Chunk = Sequence[Recorded[Any]]
 class Foreign(Protocol):
     """The events of other services that a consumer has applied, in per-stream order."""
 
+    missing: int
+    """How many streams could not be read up to what was applied."""
+
     def applied(self, connection: Connection) -> AsyncIterator[Chunk]:
         """Those applied by now according to the marks that `connection` sees, less the ones given before."""
         ...
@@ -55,7 +58,8 @@ async def rebuild(
 
     First pass: what one snapshot sees, beside the running service. Then the live table is locked for a
     moment, the rest is folded, hashes are compared and, if `swap`, the tables change places in the same
-    transaction. Without `swap`, or on any failure or interruption, the live table stays untouched.
+    transaction. Without `swap`, on any failure or interruption, or if foreign events are missing, the live
+    table stays untouched.
     """
     shadow = f"{model.name}_rebuild"
     async with pool.acquire() as connection:
@@ -83,9 +87,9 @@ async def rebuild(
                 live_hash=await model.content_hash(connection),
                 rebuilt_hash=await model.content_hash(connection, shadow),
                 rows=await connection.fetchval(f"SELECT count(*) FROM {shadow}"),  # noqa: S608
-                swapped=swap,
+                swapped=swap and not (foreign and foreign.missing),
             )
-            if swap:
+            if result.swapped:
                 await _swap(connection, model, shadow)
         return result
     finally:
