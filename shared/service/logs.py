@@ -33,7 +33,11 @@ def configure(service: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("aiokafka", "faststream", "httpx", "httpcore", "uvicorn.access"):
+    logging.captureWarnings(capture=True)
+    for noisy in ("faststream", "httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    faststream = logging.getLogger("faststream")  # on import it chose a format and a way out of its own
+    faststream.handlers.clear()
+    faststream.propagate = True
     structlog.contextvars.bind_contextvars(service=service)

@@ -59,6 +59,20 @@ def test_the_standard_librarys_logs_look_the_same() -> None:
     )
 
 
+def test_no_library_writes_lines_of_its_own() -> None:
+    lines = logged(
+        """
+        import shared.messaging.subscriber, warnings
+        logs.configure("cart")
+        logging.getLogger("faststream").warning("mind the topic")
+        warnings.warn("old")
+        """
+    )
+    assert lines[0]["event"] == "mind the topic"
+    assert "old" in lines[1]["event"]
+    assert len(lines) == 2
+
+
 def test_a_traceback_stays_in_its_line_and_shows_no_variables() -> None:
     (line,) = logged(
         """
