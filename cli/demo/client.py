@@ -34,7 +34,10 @@ class Person:
     token: str | None
 
     async def call(self, method: str, url: str, body: Any = None) -> Any:
-        """The answer's JSON. Raises Refused, or GaveUp if the service stays away for PATIENCE_S."""
+        """The answer's JSON. Raises Refused, or GaveUp if the service stays away for PATIENCE_S.
+
+        A 504 is an answer too: its sender does not know the outcome, and the same question again will not tell.
+        """
         headers = {"Idempotency-Key": str(uuid4())} if method != "GET" else {}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
@@ -43,7 +46,7 @@ class Person:
         while True:
             try:
                 response = await self.http.request(method, url, json=body, headers=headers)
-                if response.status_code < 500:
+                if response.status_code < 500 or response.status_code == httpx.codes.GATEWAY_TIMEOUT:
                     return _content(response)
                 trouble = f"{response.status_code} {response.text[:200]}"
             except httpx.TransportError as error:
