@@ -36,7 +36,7 @@ class Person:
     async def call(self, method: str, url: str, body: Any = None) -> Any:
         """The answer's JSON. Raises Refused, or GaveUp if the service stays away for PATIENCE_S.
 
-        A 504 is an answer too: its sender does not know the outcome, and the same question again will not tell.
+        A 504 is an answer too: its sender does not know the outcome, and asking again will not tell.
         """
         headers = {"Idempotency-Key": str(uuid4())} if method != "GET" else {}
         if self.token:
