@@ -53,17 +53,20 @@ async def running_platform(
     postgres.prepare()
     broker = BrokerProcess(ports["broker"])
     platform = _describe(state_dir, ports, postgres, broker, settings or {})
-    async with Supervisor(state_dir) as supervisor:
+    async with (
+        httpx.AsyncClient(timeout=2, trust_env=False) as probes,
+        Supervisor(state_dir) as supervisor,
+    ):
         await supervisor.start(
             Program(name=POSTGRES, command=postgres.command(), ready=postgres.ready),
             Program(name=BROKER, command=broker.command(), ready=broker.ready),
-            _provider(state_dir, platform, provider_options),
-            _mail(state_dir, platform),
+            _provider(state_dir, platform, provider_options, probes),
+            _mail(state_dir, platform, probes),
         )
         await prepare_databases(postgres.admin_url(), platform)
         await ensure_topics(platform.kafka_bootstrap_servers, [topic_of(name) for name in SERVICES])
         platform.save(state_dir / FILE_NAME)
-        await supervisor.start(*(_service(platform, name) for name in SERVICES))
+        await supervisor.start(*(_service(platform, name, probes) for name in SERVICES))
         yield Running(platform=platform, supervisor=supervisor)
 
 
@@ -123,7 +126,7 @@ def _describe(
     )
 
 
-def _service(platform: Platform, name: str) -> Program:
+def _service(platform: Platform, name: str, probes: httpx.AsyncClient) -> Program:
     address = platform.services[name]
     return Program(
         name=name,
@@ -131,12 +134,14 @@ def _service(platform: Platform, name: str) -> Program:
             argv=(sys.executable, "-m", f"services.{name}"),
             env={**_environment(), **platform.environment(name), "INSTANCE": f"{name}-1"},
         ),
-        ready=_answers(f"{address.url}/readyz"),
+        ready=_answers(probes, f"{address.url}/readyz"),
         after=(POSTGRES, BROKER),
     )
 
 
-def _provider(state_dir: Path, platform: Platform, options: tuple[str, ...]) -> Program:
+def _provider(
+    state_dir: Path, platform: Platform, options: tuple[str, ...], probes: httpx.AsyncClient
+) -> Program:
     webhooks = f"{platform.services['orders'].url}/webhooks/payments"
     return Program(
         name="provider",
@@ -148,11 +153,11 @@ def _provider(state_dir: Path, platform: Platform, options: tuple[str, ...]) -> 
             ),
             env={**_environment(), "PROVIDER_WEBHOOK_SECRET": platform.webhook_secret},
         ),
-        ready=_answers(f"{platform.provider_url}/v1/health"),
+        ready=_answers(probes, f"{platform.provider_url}/v1/health"),
     )
 
 
-def _mail(state_dir: Path, platform: Platform) -> Program:
+def _mail(state_dir: Path, platform: Platform, probes: httpx.AsyncClient) -> Program:
     return Program(
         name="mail",
         command=Command(
@@ -163,7 +168,7 @@ def _mail(state_dir: Path, platform: Platform) -> Program:
             ),
             env=_environment(),
         ),
-        ready=_answers(f"{platform.mail_url}/api/summary"),
+        ready=_answers(probes, f"{platform.mail_url}/api/summary"),
     )
 
 
@@ -173,11 +178,10 @@ def _environment() -> dict[str, str]:
     return {name: os.environ[name] for name in wanted if name in os.environ}
 
 
-def _answers(url: str) -> Probe:
+def _answers(probes: httpx.AsyncClient, url: str) -> Probe:
     async def probe() -> bool:
         try:
-            async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
-                return (await client.get(url)).status_code == httpx.codes.OK
+            return (await probes.get(url)).status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False
 
