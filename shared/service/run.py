@@ -210,6 +210,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()  # two that start at once can both bind, only one can listen
     except OSError as error:
         listener.close()
         raise CannotStart(
