@@ -18,7 +18,7 @@ from typing import Any
 import asyncpg
 
 from sandbox.broker import BrokerProcess
-from sandbox.command import free_ports, running, wait_ready
+from sandbox.command import free_ports, running, stop, wait_ready
 from sandbox.postgres import PostgresProcess
 
 POSTGRES_IMAGE = "postgres:17"
@@ -97,6 +97,28 @@ class OwnBroker:
             with suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
+
+
+class OwnPostgres:
+    """An embedded server of one test, which may stop and start again with what it holds."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = PostgresProcess(folder / "pg")
+        self._server.prepare()
+        self._log = folder / "pg.log"
+        self._process: asyncio.subprocess.Process | None = None
+        self.admin_url = self._server.admin_url()
+
+    async def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process = await self._server.command().start(self._log)
+        assert await wait_ready(self._server.ready, 30, self._process)
+
+    async def stop(self) -> None:
+        """Stop it at once, whoever is connected."""
+        if self._process is not None:
+            await stop(self._process, self._server.command().stop_signal, 10)
+            self._process = None
 
 
 def _use_containers(image: str) -> bool:

@@ -24,6 +24,7 @@ LAG = Gauge(
     "orderflow_consumer_lag_events", "Events in assigned partitions not yet fetched", ["consumer", "topic"]
 )
 RETRY_PARKED_S = 1.0
+RETRY_BATCH_S = 1.0
 
 
 class Subscriber:
@@ -64,6 +65,17 @@ class Subscriber:
         )
         self._subscription(self._handle)
 
+    @property
+    def alive(self) -> bool:
+        """Whether this member hears at all: the client's background tasks can end without telling anyone."""
+        kafka = self._subscription.consumer
+        return (
+            kafka is not None
+            and any(not task.done() for task in self._subscription.tasks)
+            and not kafka._coordinator._coordination_task.done()
+            and not kafka._fetcher.error_future.done()
+        )
+
     async def run(self, stop: asyncio.Event) -> None:
         """Hear until `stop` is set, then finish the batch in hand, commit and leave the group."""
         if not await self._start(stop):
@@ -72,6 +84,11 @@ class Subscriber:
             while not stop.is_set():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), RETRY_PARKED_S)
+                if not self.alive and not stop.is_set():
+                    log.error("consumer_died", group=self._group)
+                    await self._broker.stop()
+                    if not await self._start(stop):
+                        return
                 await self._look_after()
         finally:
             await self._broker.stop()
@@ -112,9 +129,16 @@ class Subscriber:
         batch: Sequence[KafkaRecord] = records
         try:
             await self._consumer.handle_batch(batch)
-        except CONNECTION_LOST as error:
-            log.warning("batch_waits_for_database", group=self._group, records=len(batch), error=repr(error))
-            await asyncio.sleep(1.0)
+        except Exception as error:
+            lost = isinstance(error, CONNECTION_LOST)
+            log.log(
+                logging.WARNING if lost else logging.ERROR,
+                "batch_waits",
+                group=self._group,
+                records=len(batch),
+                error=repr(error),
+            )
+            await asyncio.sleep(RETRY_BATCH_S)  # the broker client itself would try again without a pause
             raise
 
     async def _parse(self, records: Any) -> KafkaAckableMessage:

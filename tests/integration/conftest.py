@@ -1,12 +1,13 @@
 """A teller and an auditor on fresh databases."""
 
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from tests.backends import OwnBroker
+from tests.backends import OwnBroker, OwnPostgres
 from tests.conftest import MakeDatabase
 from tests.integration.bank.services import MIGRATIONS, Auditor, Teller, open_auditor, open_teller
 
@@ -38,3 +39,13 @@ async def own_broker(tmp_path: Path) -> AsyncIterator[OwnBroker]:
     await broker.start()
     yield broker
     await broker.kill()
+
+
+@pytest.fixture
+async def own_postgres() -> AsyncIterator[OwnPostgres]:
+    """An embedded Postgres that this test may stop."""
+    with tempfile.TemporaryDirectory(prefix="orderflow-test-") as folder:
+        server = OwnPostgres(Path(folder))
+        await server.start()
+        yield server
+        await server.stop()
