@@ -164,6 +164,7 @@ class _Heard:
 
     def __init__(self, events: Sequence[Recorded[Any]]) -> None:
         self._events = events
+        self.missing = 0
 
     async def applied(self, _connection: object) -> AsyncIterator[Chunk]:
         events, self._events = self._events, ()
