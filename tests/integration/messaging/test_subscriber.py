@@ -186,10 +186,9 @@ async def test_a_database_server_that_stops_and_starts_again_loses_and_parks_not
     "background",
     [
         lambda subscription: subscription.consumer._coordinator._coordination_task,
-        lambda subscription: subscription.consumer._fetcher._fetch_task,
         lambda subscription: subscription.tasks[0],
     ],
-    ids=["group", "fetching", "consuming"],
+    ids=["group", "consuming"],
 )
 async def test_a_member_whose_background_task_dies_starts_anew(
     teller: Teller, auditor: Auditor, broker: Broker, background: Any
