@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictInt
 
 from services.inventory.commands import MAIN_LOCATION, execute
 from services.inventory.domain.ledger import AdjustmentReason
@@ -25,7 +25,7 @@ class ReceiptLine(BaseModel):
     """Units of one sku in a delivery."""
 
     sku: Sku
-    quantity: int
+    quantity: StrictInt
 
 
 class Receipt(BaseModel):
@@ -39,15 +39,15 @@ class Adjustment(BaseModel):
     """A change of what is on hand, with its reason."""
 
     adjustment_id: UUID = Field(default_factory=uuid4)
-    delta: int
+    delta: StrictInt
     reason: AdjustmentReason
 
 
 class Terms(BaseModel):
     """How a sku is sold here."""
 
-    low_threshold: int = 0
-    safety_stock: int = 0
+    low_threshold: StrictInt = 0
+    safety_stock: StrictInt = 0
 
 
 def routes(store: Store, auth: Authenticator) -> APIRouter:

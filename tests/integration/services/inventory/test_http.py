@@ -69,6 +69,8 @@ WRONG_RECEIPTS: list[tuple[Any, str]] = [
     ({"lines": [{"sku": "\ud800", "quantity": 1}]}, "#/lines/0/sku"),
     ({"lines": [{"sku": "x" * 101, "quantity": 1}]}, "#/lines/0/sku"),
     ({"lines": [{"sku": "CUP", "quantity": 1.5}]}, "#/lines/0/quantity"),
+    ({"lines": [{"sku": "CUP", "quantity": True}]}, "#/lines/0/quantity"),
+    ({"lines": [{"sku": "CUP", "quantity": "2"}]}, "#/lines/0/quantity"),
     ({"lines": [{"sku": "CUP", "quantity": None}]}, "#/lines/0/quantity"),
     ({"receipt_id": "1", "lines": [{"sku": "CUP", "quantity": 1}]}, "#/receipt_id"),
     ([], "#"),
