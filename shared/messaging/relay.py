@@ -100,7 +100,7 @@ class Relay:
                     return
             LEADER.labels(self._settings.service).set(1)
             await ensure_topics(
-                self._settings.bootstrap, [self._topic], replication=self._settings.replication
+                self._settings.bootstrap, [self._topic], replication=self._settings.replication, mend=True
             )
             producer = AIOKafkaProducer(
                 bootstrap_servers=self._settings.bootstrap,
@@ -218,7 +218,7 @@ class Relay:
 
 async def topic_ends(bootstrap: str, topic: str) -> dict[int, int]:
     """One past the last offset of every partition; 0 for a partition that the broker does not have."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
     try:
         await consumer.start()
         if topic not in await consumer.topics():

@@ -121,7 +121,7 @@ class UnitOfWork:
             version += 1
             state = evolve(state, data, self.now)
             self._events.append(
-                self._record(stream, version, data, found.correlation_id or self._correlation)
+                self._record(stream, version, data, self._cause.correlation_id or self._correlation)
             )
         self._streams[stream] = _Stream(found.loaded, version, found.before, state, found.correlation_id)
 

@@ -1,0 +1,85 @@
+"""A day under SIGKILL: whatever dies at whatever moment, the proofs still hold."""
+
+import os
+import random
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cli.demo.command import PROVIDER_OPTIONS, QUIET_WITHIN_S, SHORT_WAITS
+from cli.demo.invoices import EXAMPLE, read_invoices
+from cli.demo.play import play
+from cli.demo.scenario import SEED, plan
+from cli.platform import SERVICES
+from cli.proofs import prove, wait_until_quiet
+from cli.up import Running, running_platform
+from sandbox.supervisor import Supervisor
+
+pytestmark = [pytest.mark.e2e, pytest.mark.integration]
+
+KILLS_A_SERVICE = 4
+
+
+@pytest.fixture
+async def running() -> AsyncIterator[Running]:
+    state = Path(tempfile.mkdtemp(prefix="orderflow-e2e-"))
+    try:
+        async with running_platform(
+            state, settings=SHORT_WAITS, provider_options=PROVIDER_OPTIONS
+        ) as platform:
+            yield platform
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+class Killer:
+    """Kills the next victim whenever a purchase has come to its end: the others are then anywhere."""
+
+    def __init__(self, supervisor: Supervisor, victims: list[str], every: int) -> None:
+        self._supervisor = supervisor
+        self._victims = victims
+        self._every = every
+        self._steps = 0
+        self.killed: list[str] = []
+
+    def step(self, _text: str) -> None:
+        self._steps += 1
+        if self._steps % self._every == 0:
+            self.kill_next()
+
+    def kill_next(self) -> None:
+        """SIGKILL the first victim that is running; one between two lives is taken later."""
+        for victim in self._victims:
+            if (pid := self._supervisor.pid(victim)) is not None:
+                os.kill(pid, signal.SIGKILL)
+                self._victims.remove(victim)
+                self.killed.append(victim)
+                return
+
+
+@pytest.mark.timeout(900)
+async def test_nothing_is_lost_whatever_is_killed(running: Running) -> None:
+    """Each service dies four times, the broker (which comes back empty) and Postgres once."""
+    invoices, _ = read_invoices(EXAMPLE)
+    purchases = plan(invoices, seed=SEED, day=0)
+    victims = [*SERVICES * KILLS_A_SERVICE, "broker", "postgres"]
+    random.Random(SEED).shuffle(victims)
+    wanted = sorted(victims)
+    killer = Killer(running.supervisor, victims, every=len(purchases) // len(victims))
+
+    ended = await play(running.platform, purchases, run="kills", at_once=8, meter=killer)
+
+    assert sum(ended.values()) == len(purchases)
+    assert sorted(killer.killed) == wanted
+    restarts = {status.name: status.restarts for status in running.supervisor.status()}
+    assert all(restarts[name] >= KILLS_A_SERVICE for name in SERVICES)
+    open_ = await wait_until_quiet(running.platform, QUIET_WITHIN_S)
+    assert not open_, open_
+    proofs = await prove(running.platform, quiescent=True, rebuild=True)
+    assert proofs.ok, str(proofs.first_violation)
+    assert proofs.counters["orders"] == len(purchases)
+    assert proofs.counters["lost"] == proofs.counters["duplicated"] == proofs.counters["oversold"] == 0
