@@ -45,6 +45,7 @@ async def everything_once(auditor: Auditor) -> None:
     assert await auditor.tallied("bob") == (2, 30)
     assert await auditor.marks() == {"account-a": 4, "account-b": 3}
     assert await auditor.parked() == []
+    assert await auditor.store.pool.fetchval("SELECT sum(total) FROM holdings") == 36
 
 
 async def test_events_become_commands_effects_and_rows_in_one_transaction(
@@ -89,6 +90,19 @@ async def test_replicas_with_the_same_records_at_the_same_time_apply_them_once(
     await asyncio.gather(*(auditor.consumer.handle_batch(records) for _ in range(4)))
 
     await everything_once(auditor)
+
+
+async def test_replicas_take_turns_over_events_that_only_project(teller: Teller, auditor: Auditor) -> None:
+    """No version of a stream of its own would tell the second one that it comes late."""
+    await teller.do(Open(account="a", owner="ann"))
+    await teller.do(*(Withdraw(account="a", amount=1) for _ in range(9)))
+    records = teller.records(await teller.events())
+    await auditor.consumer.handle_batch(records[:1])
+
+    await asyncio.gather(*(auditor.consumer.handle_batch(records[:n]) for n in (10, 4, 10, 7, 10)))
+
+    assert await auditor.marks() == {"account-a": 10}
+    assert await auditor.store.pool.fetchval("SELECT total FROM holdings") == -9
 
 
 async def test_reordered_versions_wait_and_are_drained_in_order(teller: Teller, auditor: Auditor) -> None:
