@@ -40,8 +40,9 @@ class VersionsContiguous(Law):
 class TopicIsStore(Law):
     """L18: a topic, without its duplicates, is its service's public streams, unchanged and in order.
 
-    Holds eight bytes an event. `stored` is called for every public event first, then `published` for every
-    record.
+    A record ahead of its turn is a duplicate too if it comes again in its turn, as it does after a broker
+    lost everything: the record that reveals the loss is there before all is sent again. Holds eight bytes an
+    event. `stored` is called for every public event first, then `published` for every record.
     """
 
     number = "L18"
@@ -52,6 +53,7 @@ class TopicIsStore(Law):
         super().__init__()
         self._digests: defaultdict[str, bytearray] = defaultdict(bytearray)
         self._read: defaultdict[str, int] = defaultdict(int)
+        self._ahead: dict[str, tuple[Place, int]] = {}
         self.duplicates = 0
         self.events = 0
 
@@ -72,8 +74,8 @@ class TopicIsStore(Law):
             told = "the topic has it, the store does not" if not known else "differs from the store"
             self.blame(stream, f"version {version} {told}", place)
         if version > due:
-            self.blame(stream, f"version {version} came where {due} was due", place, Kind.LOST)
-        if version < due:
+            self._ahead.setdefault(stream, (place, due))
+        if version != due:
             self.duplicates += 1
             return
         self.events += 1
@@ -91,7 +93,12 @@ class TopicIsStore(Law):
 
     def finish(self) -> None:
         for stream, head in self.heads:
-            if self._read[stream] < head:
+            if self._read[stream] == head:
+                continue
+            if stream in self._ahead:
+                place, due = self._ahead[stream]
+                self.blame(stream, f"version {place.version} came where {due} was due", place, Kind.LOST)
+            else:
                 told = f"the topic ends at version {self._read[stream]}, the store at {head}"
                 self.blame(stream, told, kind=Kind.LOST)
 

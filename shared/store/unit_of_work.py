@@ -120,9 +120,7 @@ class UnitOfWork:
         for data in events:
             version += 1
             state = evolve(state, data, self.now)
-            self._events.append(
-                self._record(stream, version, data, self._cause.correlation_id or self._correlation)
-            )
+            self._events.append(self._record(stream, version, data, self._correlation))
         self._streams[stream] = _Stream(found.loaded, version, found.before, state, found.correlation_id)
 
     def want(self, wanted: todo.Wanted, cause_id: UUID) -> None:

@@ -59,62 +59,55 @@ def test_a_platform_stays_up_is_worked_with_and_ends_on_ctrl_c(folder: Path) -> 
     day = folder / "day.csv"
     day.write_text(SHORT)
     base = str(free_ports(1)[0])
-    up = subprocess.Popen(
-        [*ORDERFLOW, "up", "--base-port", base], cwd=folder, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        until_line(up, "Ctrl-C ends it")
-        everybody = children_of(up.pid)
-        played = orderflow(
-            "demo", "--input", str(day), "--attach", ".orderflow/platform.json", "--json", cwd=folder
-        )
-        assert played.returncode == 0, played.stderr
-        assert "day.csv:5: Quantity 'nine' is not a whole number" in played.stderr
-        numbers = json.loads(played.stdout)
-        assert (numbers["orders"], numbers["oversold"], numbers["lost"], numbers["duplicated"]) == (
-            3,
-            0,
-            0,
-            0,
-        )
-
-        assert orderflow("verify", cwd=folder).returncode == 0
-        rebuilt = orderflow("rebuild", "orders", "order_view", cwd=folder)
-        assert rebuilt.returncode == 0
-        assert "orders.order_view: 3 rows" in rebuilt.stdout
-        assert "will be sent again" in orderflow("republish", "orders", cwd=folder).stdout
-        assert orderflow("parked", "list", "orders", cwd=folder).stdout == ""
-        told = orderflow("events", "tail", "orders", "--from-start", "--limit", "2", "--json", cwd=folder)
-        assert [json.loads(line)["topic"] for line in told.stdout.splitlines()] == ["orders.events"] * 2
-        token = orderflow("token", "operator", "somebody", cwd=folder)
-        assert token.stdout.count(".") == 2
-
-        again = orderflow("up", "--base-port", base, cwd=folder)
-        assert again.returncode == 2
-        assert again.stderr.count("\n") == 1
-        assert "already runs" in again.stderr
-    finally:
-        up.send_signal(signal.SIGINT)
-        up.wait(60)
+    command = [*ORDERFLOW, "up", "--base-port", base]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as up:
+        try:
+            until_line(up, "Ctrl-C ends it")
+            everybody = children_of(up.pid)
+            work_with_it(folder, day)
+            again = orderflow("up", "--base-port", base, cwd=folder)
+            assert (again.returncode, again.stderr.count("\n")) == (2, 1), again.stderr
+        finally:
+            up.send_signal(signal.SIGINT)
+            up.wait(60)
     assert up.returncode == 130
-    gone, alive = psutil.wait_procs(everybody, timeout=10)
-    assert not alive, alive
-    assert gone
+    assert len(everybody) >= 9
+    assert not psutil.wait_procs(everybody, timeout=10)[1]
+
+
+def work_with_it(folder: Path, day: Path) -> None:
+    """The demo's people and the operators' commands on a running platform."""
+    where = ("--attach", ".orderflow/platform.json")
+    played = orderflow("demo", "--input", str(day), *where, "--json", cwd=folder)
+    assert played.returncode == 0, played.stderr
+    assert "day.csv:5: Quantity 'nine' is not a whole number" in played.stderr
+    numbers = json.loads(played.stdout)
+    assert [numbers[name] for name in ("orders", "oversold", "lost", "duplicated")] == [3, 0, 0, 0]
+
+    assert orderflow("verify", cwd=folder).returncode == 0
+    rebuilt = orderflow("rebuild", "orders", "order_view", cwd=folder)
+    assert rebuilt.returncode == 0
+    assert "orders.order_view: 3 rows" in rebuilt.stdout
+    assert "will be sent again" in orderflow("republish", "orders", cwd=folder).stdout
+    assert orderflow("parked", "list", "orders", cwd=folder).stdout == ""
+    told = orderflow("events", "tail", "orders", "--from-start", "--limit", "2", "--json", cwd=folder)
+    assert [json.loads(line)["topic"] for line in told.stdout.splitlines()] == ["orders.events"] * 2
+    assert orderflow("token", "operator", "somebody", cwd=folder).stdout.count(".") == 2
 
 
 @pytest.mark.timeout(120)
 def test_ctrl_c_during_the_demo_leaves_nothing_running() -> None:
-    demo = subprocess.Popen([*ORDERFLOW, "demo"], stderr=subprocess.PIPE, text=True)
-    assert demo.stderr is not None
-    try:
-        assert any("purchases to play" in line for line in demo.stderr)
-        everybody = children_of(demo.pid)
-        assert len(everybody) >= 9
-    finally:
-        demo.send_signal(signal.SIGINT)
-        demo.stderr.read()
-        demo.wait(60)
+    with subprocess.Popen([*ORDERFLOW, "demo"], stderr=subprocess.PIPE, text=True) as demo:
+        assert demo.stderr is not None
+        try:
+            assert any("purchases to play" in line for line in demo.stderr)
+            everybody = children_of(demo.pid)
+        finally:
+            demo.send_signal(signal.SIGINT)
+            demo.stderr.read()
+            demo.wait(60)
     assert demo.returncode == 130
+    assert len(everybody) >= 9
     assert not psutil.wait_procs(everybody, timeout=10)[1]
 
 

@@ -132,6 +132,13 @@ class TestTopic:
         assert (found.event_id, found.kind) == (following.event_id, Kind.LOST)
         assert found.detail == "version 2 came where 1 was due"
 
+    def test_the_record_that_reveals_a_loss_comes_again_in_its_turn(self) -> None:
+        world = the_day()
+        events = records(world)
+        ahead = [r for r in events if r[0].stream == f"order-{order('good')}"][-1]
+        law = topic_of(events, [ahead, *events])
+        assert (law.violations, law.events, law.duplicates) == ([], len(events), 1)
+
     def test_the_end_is_missing(self) -> None:
         events = records(the_day())
         (found,) = topic_of(events, events[:-1]).violations
