@@ -126,6 +126,8 @@ async def test_a_resend_is_a_message_of_its_own_and_one_however_often_it_is_aske
 class Heard:
     """The foreign events that were applied, told once."""
 
+    missing = 0
+
     def __init__(self, events: Sequence[Recorded[Any]]) -> None:
         self._left = [events]
 

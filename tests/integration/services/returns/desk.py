@@ -87,6 +87,8 @@ class Caller:
 class Told:
     """The events of orders that were told, for a rebuild."""
 
+    missing = 0
+
     def __init__(self, events: Sequence[Recorded[Any]]) -> None:
         self._left = list(events)
 
