@@ -115,22 +115,10 @@ async def test_a_parked_stream_is_drained_by_itself_once_its_reaction_is_mended(
         await heard(auditor, teller)
 
 
-async def test_a_member_that_leaves_hands_over_a_batch_in_flight(
+async def test_members_that_join_and_leave_amid_batches_have_every_effect_once(
     teller: Teller, auditor: Auditor, broker: Broker
 ) -> None:
-    """Two members; the one that has just got a batch is told to stop, the other hears on."""
-    async with in_background(teller.relay(broker).run), in_background(auditor.subscriber(broker).run):
-        await open_accounts(teller)
-        async with in_background(auditor.subscriber(broker).run):
-            await deposit_everywhere(teller, 10)
-        await deposit_everywhere(teller, 3)
-        await heard(auditor, teller)
-
-
-async def test_a_rebalance_during_a_slow_batch_has_every_effect_once(
-    teller: Teller, auditor: Auditor, broker: Broker
-) -> None:
-    """The batch waits in the database while a second member joins and gets half of the partitions."""
+    """A batch waits in the database while a second member joins; then that one leaves amid its own batches."""
     async with in_background(teller.relay(broker).run), in_background(auditor.subscriber(broker).run):
         await open_accounts(teller)
         await heard(auditor, teller)
@@ -144,9 +132,10 @@ async def test_a_rebalance_during_a_slow_batch_has_every_effect_once(
             await until(lambda: bool(assigned(joining)), seconds=40)
         await deposit_everywhere(teller, 5)
         await heard(auditor, teller)
+        await deposit_everywhere(teller, 10)
         stop.set()
+        await deposit_everywhere(teller, 3)
         await second
-        await deposit_everywhere(teller)
         await heard(auditor, teller)
 
 
