@@ -118,7 +118,7 @@ async def test_a_parked_stream_is_drained_by_itself_once_its_reaction_is_mended(
 async def test_members_that_join_and_leave_amid_batches_have_every_effect_once(
     teller: Teller, auditor: Auditor, broker: Broker
 ) -> None:
-    """A batch waits in the database while a second member joins; then that one leaves amid its own batches."""
+    """A batch waits in the database while a second member joins; then that leaves amid its own."""
     async with in_background(teller.relay(broker).run), in_background(auditor.subscriber(broker).run):
         await open_accounts(teller)
         await heard(auditor, teller)
