@@ -26,8 +26,8 @@ up: $(RUN) ## keep the whole system running; prints addresses and a token
 demo-compose: $(RUN) ## the same demo against containers (needs Docker)
 	@ORDERFLOW=$(BIN)/orderflow deploy/compose/demo $(ARGS)
 
-test: $(DEV) ## all tests; ARGS chooses some: make test ARGS=tests/unit
-	@$(BIN)/pytest $(or $(ARGS),tests)
+test: $(DEV) ## all tests, four files at a time: they mostly wait; make test ARGS=tests/unit runs some
+	@$(BIN)/pytest -n 4 --dist loadfile $(or $(ARGS),tests)
 
 lint: $(DEV) ## ruff and mypy --strict
 	@$(BIN)/ruff check .
