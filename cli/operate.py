@@ -76,9 +76,8 @@ async def rebuild_models(platform: Platform, name: str, read_model: str | None, 
     service, settings = service_of(name), platform.settings_for(name)
     definition: Definition = service.define(settings)
     subscription = service.subscription(settings)
-    models = {
-        m.name: m for m in (*definition.read_models, *(subscription.read_models if subscription else ()))
-    }
+    heard = subscription.read_models if subscription else ()
+    models = {model.name: model for model in (*definition.read_models, *heard)}
     if read_model is not None and read_model not in models:
         raise PlatformError(f"{name} has no read model {read_model!r}; it has {', '.join(sorted(models))}")
     unequal = 0
@@ -89,6 +88,8 @@ async def rebuild_models(platform: Platform, name: str, read_model: str | None, 
             result = await rebuild(pool, definition.registry, model, foreign=foreign, swap=swap)
             unequal += not result.equal
             verdict = "equal" if result.equal else f"was {result.live_hash}"
+            if swap and not result.swapped:
+                verdict += ", not swapped: a topic lacks events that were applied; republish, then try again"
             print(f"{name}.{model.name}: {result.rows} rows, {result.rebuilt_hash}, {verdict}")
     finally:
         await pool.close()
