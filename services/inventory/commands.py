@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from typing import Any
-from uuid import UUID
 
 from services.inventory.domain.deducting import DeductStock, decide_deduction
 from services.inventory.domain.releasing import ReleaseStock, decide_release
@@ -17,11 +16,7 @@ from services.inventory.domain.stock import (
     StockItem,
 )
 from shared.domain import key_of
-from shared.domain.ids import derive
 from shared.store.unit_of_work import UnitOfWork
-
-MAIN_LOCATION: UUID = derive("location", "main")
-"""The one place where the first cut keeps stock; every key names it already."""
 
 
 def streams(command: Any) -> Iterable[str]:

@@ -7,13 +7,14 @@ import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field, StrictInt
 
-from services.inventory.commands import MAIN_LOCATION, execute
+from services.inventory.commands import execute
 from services.inventory.domain.ledger import AdjustmentReason
 from services.inventory.domain.stock import STOCK_ITEM, AdjustStock, ReceiveStock, SetStockTerms
 from services.inventory.readmodels.reservations import RESERVATIONS, ReservationRow
 from services.inventory.readmodels.stock_levels import STOCK_LEVELS, StockLevel
 from services.inventory.readmodels.stock_movements import STOCK_MOVEMENTS, StockMovement
 from shared.domain import Rejected
+from shared.domain.ids import MAIN_LOCATION
 from shared.events.envelope import Actor
 from shared.service.auth import STAFF, Authenticator
 from shared.service.commands import Outcome, require_version, respond, run_command

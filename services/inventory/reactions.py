@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from services.inventory.commands import MAIN_LOCATION
 from services.inventory.domain.deducting import DeductStock
 from services.inventory.domain.releasing import ReleaseStock
 from services.inventory.domain.reservation import LineUnits
 from services.inventory.domain.reserving import ReserveStock
 from services.inventory.domain.restocking import RestockReturn
 from shared.domain import key_of
+from shared.domain.ids import MAIN_LOCATION
 from shared.events.envelope import Recorded
 from shared.events.orders import OrderCancelled, OrderPlaced, Shipped
 from shared.events.returns import ReturnReceived

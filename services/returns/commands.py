@@ -34,12 +34,8 @@ from services.returns.domain.returns import (
     ReturnCommand,
 )
 from shared.domain import Rejected
-from shared.domain.ids import derive
 from shared.events.envelope import Cause
 from shared.store.unit_of_work import Store, UnitOfWork
-
-MAIN_LOCATION: UUID = derive("location", "main")
-"""The one warehouse of the first cut, where returns come in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from services.returns.access import order_for, return_for
 from services.returns.answers import return_answers, return_written, returnable_answer
-from services.returns.commands import MAIN_LOCATION, execute, policy_of
+from services.returns.commands import execute, policy_of
 from services.returns.domain.return_state import ReturnStatus
 from services.returns.domain.returnable import RETURNABLE
 from services.returns.domain.returns import (
@@ -26,6 +26,7 @@ from services.returns.http_refunds import refund_routes
 from services.returns.readmodels.return_policies import current
 from services.returns.readmodels.return_view import RETURN_VIEW, ReturnRow
 from shared.domain import Rejected, Sealed, ids
+from shared.domain.ids import MAIN_LOCATION
 from shared.events.envelope import Actor
 from shared.events.returns import (
     DeclineReason,

@@ -11,6 +11,10 @@ def derive(kind: str, *parts: object) -> UUID:
     return uuid5(uuid5(_ROOT, kind), "\x1f".join(str(part) for part in parts))
 
 
+MAIN_LOCATION = derive("location", "main")
+"""The one place where the first cut keeps stock and takes returns; every key names it already."""
+
+
 def order_id(cart_id: UUID) -> UUID:
     """The order that a cart becomes; checking the same cart out twice names the same order."""
     return derive("order", cart_id)

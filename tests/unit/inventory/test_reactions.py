@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from services.inventory.commands import MAIN_LOCATION, streams
+from services.inventory.commands import streams
 from services.inventory.domain.deducting import DeductStock
 from services.inventory.domain.releasing import ReleaseStock
 from services.inventory.domain.reservation import LineUnits, reservation_stream
@@ -13,6 +13,7 @@ from services.inventory.domain.reserving import ReserveStock
 from services.inventory.domain.restocking import RestockReturn
 from services.inventory.domain.stock import stock_item_stream
 from services.inventory.reactions import react
+from shared.domain.ids import MAIN_LOCATION
 from shared.events import orders, returns
 from shared.events.envelope import Recorded
 from shared.events.orders import OrderCancelled, OrderPlaced, Shipped

@@ -12,12 +12,12 @@ import asyncpg
 import httpx
 
 from services.inventory.app import SERVICE
-from services.inventory.commands import MAIN_LOCATION, execute
+from services.inventory.commands import execute
 from services.inventory.domain.reservation import reservation_stream
 from services.inventory.domain.stock import ReceiveStock, stock_item_stream
 from services.inventory.readmodels.reservations import RESERVATIONS, ReservationRow
 from services.inventory.readmodels.stock_levels import STOCK_LEVELS, StockLevel
-from shared.domain.ids import derive
+from shared.domain.ids import MAIN_LOCATION, derive
 from shared.events.envelope import Actor, ActorKind, Cause, Recorded
 from shared.messaging.consumer import Consumer
 from shared.messaging.marks import StoredRecord

@@ -6,9 +6,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from services.inventory.commands import MAIN_LOCATION
 from shared.domain import Sealed, category_of, ids
-from shared.domain.ids import derive
+from shared.domain.ids import MAIN_LOCATION, derive
 from shared.events import orders, returns
 from shared.events.common import (
     CancelReason,

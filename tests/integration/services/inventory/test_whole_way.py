@@ -5,9 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from services.inventory.commands import MAIN_LOCATION
 from services.inventory.domain.reservation import ReservationStatus
-from shared.domain.ids import movement_id
+from shared.domain.ids import MAIN_LOCATION, movement_id
 from shared.events.common import PlacedQty
 from shared.events.inventory import (
     RefusedLine,

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.returns.commands import MAIN_LOCATION
+from shared.domain.ids import MAIN_LOCATION
 from shared.events.envelope import ActorKind
 from tests.conftest import Database
 from tests.integration.services.returns.desk import Desk, open_desk
