@@ -6,6 +6,7 @@ containers are used where Docker answers and has the image: nothing is ever pull
 """
 
 import asyncio
+import gc
 import os
 import tempfile
 import warnings
@@ -134,6 +135,14 @@ def _use_containers(image: str) -> bool:
 
 
 def _docker_has(image: str) -> bool:
+    found = _asked_docker(image)
+    with warnings.catch_warnings():  # where no Docker answers, its client leaves an open socket behind
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+    return found
+
+
+def _asked_docker(image: str) -> bool:
     import docker  # type: ignore[import-untyped]
     from docker.errors import DockerException  # type: ignore[import-untyped]
 
