@@ -135,9 +135,9 @@ def _use_containers(image: str) -> bool:
 
 
 def _docker_has(image: str) -> bool:
-    found = _asked_docker(image)
     with warnings.catch_warnings():  # where no Docker answers, its client leaves an open socket behind
         warnings.simplefilter("ignore", ResourceWarning)
+        found = _asked_docker(image)
         gc.collect()
     return found
 
