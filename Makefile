@@ -45,6 +45,7 @@ lock: ## write the lock files from pyproject.toml (needs uv); ARGS=--upgrade tak
 	@command -v uv >/dev/null || { echo 'make lock needs uv on PATH.' >&2; exit 1; }
 	$(COMPILE) --group build --output-file requirements.lock $(ARGS)
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock $(ARGS)
+	$(COMPILE) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock $(ARGS)
 
 clean: ## remove the environment, local data and caches
 	rm -rf .venv .orderflow build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
