@@ -7,11 +7,12 @@ BIN := .venv/bin
 MADE := .venv/.made
 RUN := .venv/.installed
 DEV := .venv/.installed-dev
+BENCH := .venv/.installed-bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra sandbox
 
-.PHONY: help demo up demo-compose test lint format contracts lock clean
+.PHONY: help demo up demo-compose test bench-peers lint format contracts lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +29,9 @@ demo-compose: $(RUN) ## the same demo against containers (needs Docker)
 
 test: $(DEV) ## all tests, four files at a time: they mostly wait; make test ARGS=tests/unit runs some
 	@$(BIN)/pytest -n 4 --dist loadfile $(or $(ARGS),tests)
+
+bench-peers: $(BENCH) ## measure against peers, about 12 minutes; make bench-peers ARGS='append --quick' runs some
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(DEV) ## ruff and mypy --strict
 	@$(BIN)/ruff check .
@@ -67,4 +71,9 @@ $(RUN): requirements.lock pyproject.toml | $(MADE)
 $(DEV): requirements-dev.lock $(RUN)
 	@echo 'Installing what tests and lint need.' >&2
 	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(BENCH): requirements-bench.lock $(DEV)
+	@echo 'Installing the peers that benchmarks measure against.' >&2
+	@$(PIP) --require-hashes -r requirements-bench.lock
 	@touch $@

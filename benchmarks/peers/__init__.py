@@ -1,0 +1,1 @@
+"""What orderflow is measured against; only modules in here import a peer's library."""
