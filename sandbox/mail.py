@@ -16,7 +16,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from email.header import decode_header, make_header
 from email.message import EmailMessage
+from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +39,7 @@ CREATE TABLE IF NOT EXISTS messages (
 CREATE INDEX IF NOT EXISTS messages_message_id ON messages (message_id);
 """
 
+_HEADERS = BytesHeaderParser(policy=policy.compat32)
 LISTED = "id, message_id, sender, recipients, subject, date, headers, received_at"
 
 
@@ -55,17 +58,17 @@ class Mailbox:
 
     def keep(self, sender: str, recipients: list[str], raw: bytes) -> None:
         """Store one message; it is durable when this returns."""
-        message = _parsed(raw)
-        own = {name: str(value) for name, value in message.items() if name.lower().startswith("x-")}
+        headers = _HEADERS.parsebytes(raw)
+        own = {name: _plain(value) for name, value in headers.items() if name.lower().startswith("x-")}
         self._connection.execute(
             "INSERT INTO messages (message_id, sender, recipients, subject, date, headers, received_at, raw)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                str(message.get("Message-ID", "")).strip(),
+                _plain(headers.get("Message-ID", "")),
                 sender,
                 json.dumps(recipients),
-                str(message.get("Subject", "")),
-                str(message["Date"]) if "Date" in message else None,
+                _plain(headers.get("Subject", "")),
+                _plain(headers["Date"]) if "Date" in headers else None,
                 json.dumps(own),
                 datetime.now(UTC).isoformat(),
                 raw,
@@ -180,6 +183,15 @@ def create_app(mailbox: Mailbox, reception: Reception, host: str, smtp_port: int
         return _message_page(message)
 
     return app
+
+
+def _plain(value: Any) -> str:
+    """A header as people read it. The library's modern policy does this too, twenty times slower."""
+    unfolded = " ".join(str(value).split())
+    try:
+        return str(make_header(decode_header(unfolded))) if "=?" in unfolded else unfolded
+    except (LookupError, ValueError):
+        return unfolded
 
 
 def _parsed(raw: bytes) -> EmailMessage:
