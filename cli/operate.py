@@ -15,15 +15,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from cli.platform import SERVICES, Platform, PlatformError, attach, service_of
 from cli.proofs import prove
 from cli.report import print_proofs
-from shared.messaging import marks
 from shared.messaging.cloudevents import KafkaRecord, Malformed, parse
 from shared.messaging.consumer import Subscription
-from shared.messaging.relay import send_everything_again
 from shared.messaging.topic_reader import AppliedEvents
 from shared.messaging.topics import PARTITIONS, ensure_topics, topic_of
 from shared.service.clock import utc_now
+from shared.store import marks
 from shared.store.connection import open_pool
 from shared.store.migrate import migrate, provision
+from shared.store.outbox import PostgresOutbox
 from shared.store.rebuild import rebuild
 from shared.store.unit_of_work import Definition
 
@@ -108,7 +108,7 @@ async def republish(platform: Platform, name: str) -> int:
     public = frozenset(decider.category for decider in definition.deciders if decider.public)
     connection = await asyncpg.connect(platform.services[name].owner_database_url)
     try:
-        print(f"{name}: {await send_everything_again(connection, public)} events will be sent again")
+        print(f"{name}: {await PostgresOutbox(connection).refill(public)} events will be sent again")
     finally:
         await connection.close()
     return 0

@@ -9,7 +9,7 @@ from services.cart.domain.cart_state import Cart
 from services.cart.readmodels.cart_view import is_guest
 from shared.events.envelope import Actor, ActorKind
 from shared.service.problems import Problem
-from shared.store.connection import Connection
+from shared.store.session import Session
 
 GUEST_TOKEN_FOR: Final = timedelta(days=90)
 NEW_GUEST: Final = Actor(ActorKind.CUSTOMER, "guest")
@@ -24,7 +24,7 @@ class Buyer:
     subject_id: UUID
 
 
-async def buyer_of(connection: Connection, bearer: Actor | None) -> Buyer:
+async def buyer_of(session: Session, bearer: Actor | None) -> Buyer:
     """Who begins a cart with this token; without one it is a new guest. Raises Problem 403 for others."""
     if bearer is None:
         return Buyer(customer_id=None, subject_id=uuid4())
@@ -33,7 +33,7 @@ async def buyer_of(connection: Connection, bearer: Actor | None) -> Buyer:
         raise Problem(
             403, "forbidden", "Carts are for customers; the token's subject is not a customer's id."
         )
-    if await is_guest(connection, person):
+    if await is_guest(session, person):
         return Buyer(customer_id=None, subject_id=person)
     return Buyer(customer_id=person, subject_id=person)
 

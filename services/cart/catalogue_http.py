@@ -138,17 +138,17 @@ def routes(store: Store, auth: Authenticator) -> APIRouter:
         after: str = "", limit: Annotated[int, Query(ge=1, le=MOST_PRODUCTS)] = 100
     ) -> list[dict[str, Any]]:
         """What is sold, in order of sku; continue with `after` = the last sku."""
-        async with store.pool.acquire() as connection:
+        async with store.session() as session:
             rows = await PRODUCTS.query(
-                connection, "sku > $1 AND active ORDER BY sku LIMIT $2", after.replace("\0", ""), limit
+                session, "sku > $1 AND active ORDER BY sku LIMIT $2", after.replace("\0", ""), limit
             )
         return [_product(row) for row in rows]
 
     @router.get("/products/{sku}")
     async def product(sku: sku_path) -> Response:
         """One product, even if it is not sold any more."""
-        async with store.pool.acquire() as connection:
-            row = await PRODUCTS.find(connection, sku)
+        async with store.session() as session:
+            row = await PRODUCTS.find(session, sku)
         if row is None:
             raise Rejected("unknown_product", f"There is no product {sku}.", sku=sku)
         return respond(Outcome(body=_product(row), version=row.version))
@@ -175,8 +175,8 @@ def routes(store: Store, auth: Authenticator) -> APIRouter:
     @router.get("/pricing-policy")
     async def policy() -> Response:
         """The rules that hold now."""
-        async with store.pool.acquire() as connection:
-            adopted = await policy_at(connection, store.clock())
+        async with store.session() as session:
+            adopted = await policy_at(session, store.clock())
         if adopted is None:
             raise Rejected("unknown_policy", "No pricing policy is in force yet.")
         return respond(Outcome(body=_policy(adopted), version=adopted.version))

@@ -14,7 +14,7 @@ from services.cart.readmodels.pricing_policies import policy_at
 from services.cart.readmodels.products import PRODUCTS
 from shared.domain import Rejected, key_of
 from shared.events.envelope import SYSTEM, Cause
-from shared.store.connection import Connection
+from shared.store.session import Session
 from shared.store.unit_of_work import Store, UnitOfWork
 
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,13 +34,13 @@ class PriceList:
         return self.policy.document
 
 
-async def price_list(connection: Connection, skus: Iterable[str], now: datetime) -> PriceList:
+async def price_list(session: Session, skus: Iterable[str], now: datetime) -> PriceList:
     """The products of these skus that exist, and the policy at `now`. Raises Rejected `no_pricing_policy`.
 
     Reads rows that are written in one transaction with their events, so the page and the checkout agree.
     """
-    rows = await PRODUCTS.query(connection, "sku = ANY($1::text[])", sorted(set(skus)))
-    policy = await policy_at(connection, now)
+    rows = await PRODUCTS.query(session, "sku = ANY($1::text[])", sorted(set(skus)))
+    policy = await policy_at(session, now)
     if policy is None:
         raise Rejected("no_pricing_policy", "No pricing policy is in force yet; an admin must adopt one.")
     return PriceList(products={row.sku: row.product for row in rows}, policy=policy)

@@ -97,8 +97,8 @@ def routes(store: Store, auth: Authenticator, personal: PersonalData, token_key:
     async def start(body: NewCart, request: Request) -> Response:
         """Begin a cart. A caller without a token becomes a guest and gets a `token` for what follows."""
         bearer = auth.actor_of(request)
-        async with store.pool.acquire() as connection:
-            buyer = await buyer_of(connection, bearer)
+        async with store.session() as session:
+            buyer = await buyer_of(session, bearer)
         token: dict[str, str] = {}
         if bearer is None:
             guest = Actor(ActorKind.CUSTOMER, str(buyer.subject_id))
@@ -125,11 +125,11 @@ def routes(store: Store, auth: Authenticator, personal: PersonalData, token_key:
     @router.get("/carts/{cart_id}")
     async def cart(cart_id: UUID, actor: Actor = anyone) -> Response:
         """The cart with its prices now, or as it was bought. For its buyer and for staff."""
-        async with store.pool.acquire() as connection:
-            row = await CART_VIEW.find(connection, cart_id)
+        async with store.session() as session:
+            row = await CART_VIEW.find(session, cart_id)
             if row is None or not (actor.kind in STAFF or owns(actor, row.cart)):
                 raise _unknown_cart(cart_id)
-            prices = await price_list(connection, (item.sku for item in row.items), store.clock())
+            prices = await price_list(session, (item.sku for item in row.items), store.clock())
         return respond(Outcome(body=_seen(row.cart, row.checkout, cart_id, prices), version=row.version))
 
     @router.post("/carts/{cart_id}/lines")
@@ -245,7 +245,7 @@ def routes(store: Store, auth: Authenticator, personal: PersonalData, token_key:
 async def _prices(uow: UnitOfWork, cart: Cart | None, sku: str = "") -> PriceList:
     """The prices of what is in the cart, and of one product more."""
     skus = {item.sku for item in cart.items} if cart else set()
-    return await price_list(uow.connection, skus | {sku}, uow.now)
+    return await price_list(uow.session, skus | {sku}, uow.now)
 
 
 async def _bought(uow: UnitOfWork, cart: Cart, cart_id: UUID) -> CartCheckedOut | None:
@@ -255,7 +255,7 @@ async def _bought(uow: UnitOfWork, cart: Cart, cart_id: UUID) -> CartCheckedOut 
     for event in uow.events:
         if isinstance(event.data, CartCheckedOut):
             return event.data
-    row = await CART_VIEW.find(uow.connection, cart_id)
+    row = await CART_VIEW.find(uow.session, cart_id)
     return row.checkout if row else None
 
 

@@ -122,8 +122,8 @@ def routes(store: Store, auth: Authenticator) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> list[dict[str, Any]]:
         """Stock levels in order of sku; continue with `after` = the last sku."""
-        async with store.pool.acquire() as connection:
-            rows = await STOCK_LEVELS.query(connection, "sku > $1 ORDER BY sku LIMIT $2", after, limit)
+        async with store.session() as session:
+            rows = await STOCK_LEVELS.query(session, "sku > $1 ORDER BY sku LIMIT $2", after, limit)
         return [_level(row) for row in rows]
 
     @router.get("/stock/{sku}")
@@ -133,7 +133,7 @@ def routes(store: Store, auth: Authenticator) -> APIRouter:
             store.pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            row = await STOCK_LEVELS.find(connection, sku, MAIN_LOCATION)
+            row = await STOCK_LEVELS.select_one(connection, (sku, MAIN_LOCATION))
             if row is None:
                 raise Rejected("unknown_sku", f"No stock of {sku} was ever kept.", sku=sku)
             committed: int = await connection.fetchval(
@@ -151,16 +151,16 @@ def routes(store: Store, auth: Authenticator) -> APIRouter:
         sku: sku_path, limit: Annotated[int, Query(ge=1, le=1000)] = 100, _actor: Actor = staff
     ) -> list[StockMovement]:
         """The newest lines of a sku's ledger, newest first."""
-        async with store.pool.acquire() as connection:
+        async with store.session() as session:
             return await STOCK_MOVEMENTS.query(
-                connection, "sku = $1 ORDER BY at DESC, movement_id LIMIT $2", sku, limit
+                session, "sku = $1 ORDER BY at DESC, movement_id LIMIT $2", sku, limit
             )
 
     @router.get("/reservations/{order_id}")
     async def reservation(order_id: UUID, _actor: Actor = staff) -> ReservationRow:
         """What is held for an order."""
-        async with store.pool.acquire() as connection:
-            row = await RESERVATIONS.find(connection, order_id)
+        async with store.session() as session:
+            row = await RESERVATIONS.find(session, order_id)
         if row is None:
             raise Rejected("unknown_reservation", "No stock was ever asked for by this order.")
         return row

@@ -16,7 +16,7 @@ from services.notifications.readmodels.message_ledger import MESSAGE_LEDGER
 from services.notifications.readmodels.order_snippets import ORDER_SNIPPETS
 from services.notifications.readmodels.return_policies import RETURN_POLICIES
 from services.notifications.settings import NotificationsSettings
-from services.notifications.smtp import Smtp
+from services.notifications.smtp import Mail, Smtp
 from shared.events import notifications
 from shared.events.registry import Registry
 from shared.messaging.consumer import Subscription
@@ -54,22 +54,28 @@ async def introduced(connection: Connection) -> datetime:
 
 
 def wire(settings: NotificationsSettings, store: Store) -> Wired:
-    """How notifications' parts hang together."""
+    """Notifications with the mail server that the settings name."""
     password = settings.smtp_password
+    mail = Smtp(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        sender=settings.sender,
+        sender_name=settings.shop_name,
+        timeout_s=settings.smtp_timeout_s,
+        tls=settings.smtp_tls,
+        starttls=settings.smtp_starttls,
+        username=settings.smtp_username,
+        password=password.get_secret_value() if password else None,
+    )
+    return assemble(settings, store, mail)
+
+
+def assemble(settings: NotificationsSettings, store: Store, mail: Mail) -> Wired:
+    """How notifications' parts hang together, with any mail server."""
     send = EmailSend(
         store=store,
         vault=Vault(base64.b64decode(settings.data_key.get_secret_value())),
-        mail=Smtp(
-            host=settings.smtp_host,
-            port=settings.smtp_port,
-            sender=settings.sender,
-            sender_name=settings.shop_name,
-            timeout_s=settings.smtp_timeout_s,
-            tls=settings.smtp_tls,
-            starttls=settings.smtp_starttls,
-            username=settings.smtp_username,
-            password=password.get_secret_value() if password else None,
-        ),
+        mail=mail,
         shop=settings.shop,
         sender=settings.sender,
         merchant_email=settings.merchant_email,

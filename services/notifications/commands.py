@@ -25,7 +25,7 @@ async def resend(uow: UnitOfWork, original: UUID) -> UUID:
     Rejected unknown_message or resend_limit.
     """
     await uow.state(MESSAGE, original)
-    row = await MESSAGE_LEDGER.find(uow.connection, original)
+    row = await MESSAGE_LEDGER.find(uow.session, original)
     if row is None or row.order_id is None:
         raise Rejected("unknown_message", "There is no such message; it may not have been tried yet.")
     again = _resend_no(row) + 1

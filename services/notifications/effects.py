@@ -111,10 +111,10 @@ class EmailSend:
         ]
 
     async def _load(self, request: EmailRequest) -> _Mail:
-        async with self.store.pool.acquire() as connection:
-            occasion = await MAIL_OCCASIONS.find(connection, request.cause_event_id)
-            order = await ORDER_SNIPPETS.find(connection, request.order_id)
-            policy = await return_policies.current(connection)
+        async with self.store.session() as session:
+            occasion = await MAIL_OCCASIONS.find(session, request.cause_event_id)
+            order = await ORDER_SNIPPETS.find(session, request.order_id)
+            policy = await return_policies.current(session)
         if occasion is None or order is None:
             raise Unavailable(f"nothing is known of order {request.order_id} yet")
         event = occasion.event()

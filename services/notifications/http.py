@@ -35,14 +35,14 @@ def routes(store: Store, auth: Authenticator) -> APIRouter:
         _actor: Actor = staff,
     ) -> list[LedgerRow]:
         """Messages that have an outcome, the newest first; continue with `after` = the last message_id."""
-        async with store.pool.acquire() as connection:
-            return await MESSAGE_LEDGER.query(connection, _PAGE, order_id, status, after, limit)
+        async with store.session() as session:
+            return await MESSAGE_LEDGER.query(session, _PAGE, order_id, status, after, limit)
 
     @router.get("/messages/{message_id}")
     async def message(message_id: UUID, _actor: Actor = staff) -> LedgerRow:
         """What became of one message."""
-        async with store.pool.acquire() as connection:
-            row = await MESSAGE_LEDGER.find(connection, message_id)
+        async with store.session() as session:
+            row = await MESSAGE_LEDGER.find(session, message_id)
         if row is None:
             raise Rejected("unknown_message", "There is no such message; it may not have been tried yet.")
         return row

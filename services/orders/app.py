@@ -1,7 +1,6 @@
 """The composition root of orders: everything of this service is wired here and nowhere else."""
 
 import base64
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from services.orders import http, pages, webhooks
 from services.orders.commands import Commands, streams
 from services.orders.domain import EffectWanted, RequestPayment, RequestRefund, on_deadline, order_decider
 from services.orders.effects import ProviderCalls
+from services.orders.psp import PaymentProvider
 from services.orders.reactions import call, react
 from services.orders.readmodels import order_view, payments_ledger, processing_queue
 from services.orders.readmodels.order_tracking import ORDER_TRACKING
@@ -54,11 +54,16 @@ def subscription(settings: OrdersSettings) -> Subscription:
 
 
 def wire(settings: OrdersSettings, store: Store) -> Wired:
-    """How the parts of orders hang together."""
-    resources = AsyncExitStack()
+    """Orders with the provider that the settings name."""
     client = http_client(settings.provider_url)
-    resources.push_async_callback(client.aclose)
     provider = SandboxProvider(client, settings.provider_public_url or settings.provider_url)
+    wired = assemble(settings, store, provider)
+    wired.resources.push_async_callback(client.aclose)
+    return wired
+
+
+def assemble(settings: OrdersSettings, store: Store, provider: PaymentProvider) -> Wired:
+    """How the parts of orders hang together, with any payment provider."""
     order = order_decider(settings.order_policy)
     commands = Commands(order)
     inbox = Inbox(SandboxWebhooks(settings.live_secrets), commands, settings.order_policy.provider)
@@ -90,7 +95,6 @@ def wire(settings: OrdersSettings, store: Store) -> Wired:
         ),
         router=router,
         samples=(order_view.sample, processing_queue.sample, payments_ledger.sample, webhooks.sample),
-        resources=resources,
     )
 
 

@@ -201,7 +201,7 @@ class _Desk:
         decider, order_id = self._commands.order, command.order_id
 
         async def work(uow: UnitOfWork) -> Outcome:
-            await visible(uow.connection, order_id, actor)
+            await visible(uow.session, order_id, actor)
             await uow.state(decider, order_id)
             require_version(request, uow.version(decider, order_id))
             await self._commands(uow, command)

@@ -24,7 +24,7 @@ from shared.service.auth import ANYONE, STAFF, Authenticator
 from shared.service.commands import Outcome, respond
 from shared.service.problems import Problem
 from shared.service.vault import Vault
-from shared.store.connection import Connection
+from shared.store.session import Session
 from shared.store.unit_of_work import Store
 from shared.store.worker import Unavailable
 
@@ -47,44 +47,42 @@ def routes(store: Store, provider: PaymentProvider, vault: Vault, auth: Authenti
     @router.get("/processing-queue")
     async def queue(limit: Limit = 100, _: Actor = staff) -> list[QueuedOrder]:
         """Confirmed orders to be looked at, the most urgent first."""
-        async with store.pool.acquire() as connection:
-            return await PROCESSING_QUEUE.query(
-                connection, "true ORDER BY process_by, order_id LIMIT $1", limit
-            )
+        async with store.session() as session:
+            return await PROCESSING_QUEUE.query(session, "true ORDER BY process_by, order_id LIMIT $1", limit)
 
     @router.get("/orders/{order_id}")
     async def read(order_id: UUID, actor: Actor = anyone) -> Response:
         """One order."""
-        async with store.pool.acquire() as connection:
-            row = await visible(connection, order_id, actor)
-            parcels = await _parcels(connection, order_id)
+        async with store.session() as session:
+            row = await visible(session, order_id, actor)
+            parcels = await _parcels(session, order_id)
         return respond(Outcome(body=answers.page(row, parcels, vault), version=row.version))
 
     @router.get("/orders/{order_id}/timeline")
     async def timeline(order_id: UUID, actor: Actor = anyone) -> tuple[TimelineEntry, ...]:
         """What happened, oldest first."""
-        async with store.pool.acquire() as connection:
-            return (await visible(connection, order_id, actor)).timeline
+        async with store.session() as session:
+            return (await visible(session, order_id, actor)).timeline
 
     @router.get("/orders/{order_id}/tracking")
     async def tracking(order_id: UUID, actor: Actor = anyone) -> list[TrackedParcel]:
         """The order's parcels."""
-        async with store.pool.acquire() as connection:
-            await visible(connection, order_id, actor)
-            return await _parcels(connection, order_id)
+        async with store.session() as session:
+            await visible(session, order_id, actor)
+            return await _parcels(session, order_id)
 
     @router.get("/orders/{order_id}/ledger")
     async def ledger(order_id: UUID, actor: Actor = staff) -> list[LedgerEntry]:
         """The movements of the order's money."""
-        async with store.pool.acquire() as connection:
-            await visible(connection, order_id, actor)
-            return await PAYMENTS_LEDGER.query(connection, "order_id = $1 ORDER BY at, kind, id", order_id)
+        async with store.session() as session:
+            await visible(session, order_id, actor)
+            return await PAYMENTS_LEDGER.query(session, "order_id = $1 ORDER BY at, kind, id", order_id)
 
     @router.get("/orders/{order_id}/payment")
     async def payment(order_id: UUID, actor: Actor = anyone) -> dict[str, Any]:
         """How to pay what is open, or how the last payment stands."""
-        async with store.pool.acquire() as connection:
-            row = await visible(connection, order_id, actor)
+        async with store.session() as session:
+            row = await visible(session, order_id, actor)
         intents = row.progress.intents
         intent = intents[ids.intent_id(order_id, len(intents))] if intents else None
         try:
@@ -101,13 +99,13 @@ def routes(store: Store, provider: PaymentProvider, vault: Vault, auth: Authenti
     return router
 
 
-async def visible(connection: Connection, order_id: UUID, actor: Actor) -> OrderView:
+async def visible(session: Session, order_id: UUID, actor: Actor) -> OrderView:
     """The order as this actor may see it. Raises Rejected (unknown_order)."""
-    row = await ORDER_VIEW.find(connection, order_id)
+    row = await ORDER_VIEW.find(session, order_id)
     if row is None or not (actor.kind in STAFF or row.belongs_to(actor.id)):
         raise Rejected("unknown_order", f"there is no order {order_id}")
     return row
 
 
-async def _parcels(connection: Connection, order_id: UUID) -> list[TrackedParcel]:
-    return await ORDER_TRACKING.query(connection, "order_id = $1 ORDER BY shipped_at, shipment_id", order_id)
+async def _parcels(session: Session, order_id: UUID) -> list[TrackedParcel]:
+    return await ORDER_TRACKING.query(session, "order_id = $1 ORDER BY shipped_at, shipment_id", order_id)

@@ -4,7 +4,7 @@ What names no order of ours is kept too and tried again until its order is there
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ from shared.events.orders import DeclineCode, VoidCause
 from shared.service.problems import Problem
 from shared.store import todo
 from shared.store.connection import Connection
+from shared.store.readmodel import Table
 from shared.store.unit_of_work import Store, UnitOfWork
 from shared.store.worker import Execute
 
@@ -46,6 +47,19 @@ class TakeNotice:
     notice_id: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedWebhook:
+    """A webhook as it came; `processed_at` None: it waits for its order."""
+
+    notice_id: str
+    body: str
+    received_at: datetime
+    processed_at: datetime | None = None
+
+
+RECEIVED_WEBHOOKS = Table(name="received_webhooks", row=ReceivedWebhook, key=("notice_id",))
+
+
 class Inbox:
     """The kept webhooks of one provider; `execute` runs the commands that they become."""
 
@@ -56,14 +70,8 @@ class Inbox:
 
     async def receive(self, uow: UnitOfWork, notice: Notice, body: bytes) -> str:
         """Keep a webhook and take it; "repeated", "taken" or, if it has to wait, "waiting"."""
-        new = await uow.connection.fetchval(
-            "INSERT INTO received_webhooks (notice_id, body, received_at) VALUES ($1, $2, $3) "
-            "ON CONFLICT DO NOTHING RETURNING true",
-            notice.notice_id,
-            body.decode(),
-            uow.now,
-        )
-        if not new:
+        kept = ReceivedWebhook(notice_id=notice.notice_id, body=body.decode(), received_at=uow.now)
+        if not await uow.session.insert(RECEIVED_WEBHOOKS, kept):
             return "repeated"
         try:
             await self.take(uow, TakeNotice(notice_id=notice.notice_id))
@@ -76,21 +84,14 @@ class Inbox:
 
     async def take(self, uow: UnitOfWork, command: TakeNotice) -> None:
         """Record what a kept webhook says. Raises Rejected if it fits no order of ours yet."""
-        row = await uow.connection.fetchrow(
-            "SELECT body, processed_at FROM received_webhooks WHERE notice_id = $1 FOR UPDATE",
-            command.notice_id,
-        )
-        if row is None or row["processed_at"] is not None:
+        kept = await RECEIVED_WEBHOOKS.find(uow.session, command.notice_id, lock=True)
+        if kept is None or kept.processed_at is not None:
             return
-        notice = self.reader.read(row["body"].encode())
+        notice = self.reader.read(kept.body.encode())
         with uow.attempt(Cause(actor=self._actor, causation_id=derive("webhook", notice.notice_id))):
             for fact in facts(notice, uow.now):
                 await self._execute(uow, fact)
-        await uow.connection.execute(
-            "UPDATE received_webhooks SET processed_at = $2 WHERE notice_id = $1",
-            command.notice_id,
-            uow.now,
-        )
+        await uow.session.update(RECEIVED_WEBHOOKS, replace(kept, processed_at=uow.now))
 
 
 def facts(notice: Notice, now: datetime) -> Sequence[OrderCommand]:

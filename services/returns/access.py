@@ -8,12 +8,12 @@ from shared.domain import Rejected
 from shared.domain.ids import derive
 from shared.events.envelope import Actor
 from shared.service.auth import STAFF
-from shared.store.connection import Connection
+from shared.store.session import Session
 
 
-async def order_for(connection: Connection, actor: Actor, order_id: UUID) -> ReturnableRow:
+async def order_for(session: Session, actor: Actor, order_id: UUID) -> ReturnableRow:
     """The order, if it is known and the actor's or the actor is staff. Raises Rejected unknown_order."""
-    row = await RETURNABLE_ROWS.find(connection, order_id)
+    row = await RETURNABLE_ROWS.find(session, order_id)
     owners = {str(row.customer_id), str(row.subject_id)} if row and row.subject_id else set()
     if row is None or not (actor.kind in STAFF or actor.id in owners):
         raise Rejected(
@@ -22,12 +22,12 @@ async def order_for(connection: Connection, actor: Actor, order_id: UUID) -> Ret
     return row
 
 
-async def return_for(connection: Connection, actor: Actor, return_id: UUID) -> ReturnRow:
+async def return_for(session: Session, actor: Actor, return_id: UUID) -> ReturnRow:
     """The return, if it is the actor's or the actor is staff. Raises Rejected unknown_return."""
-    row = await RETURN_VIEW.find(connection, return_id)
+    row = await RETURN_VIEW.find(session, return_id)
     if row is not None:
         try:
-            await order_for(connection, actor, row.order_id)
+            await order_for(session, actor, row.order_id)
         except Rejected:
             row = None
     if row is None:

@@ -13,8 +13,8 @@ from services.returns.readmodels.return_view import RETURN_VIEW, ReturnRow
 from services.returns.readmodels.returnable import ReturnableRow
 from shared.domain import Sealed
 from shared.service.vault import Vault
-from shared.store.connection import Connection
 from shared.store.readmodel import ReadModel
+from shared.store.session import Session
 from shared.store.unit_of_work import UnitOfWork
 
 R = TypeVar("R")
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 async def written(uow: UnitOfWork, model: ReadModel[R], *key: Hashable) -> R:
     """The row as it is once this unit of work, which touches it, is written."""
-    row = await model.find(uow.connection, *key)
+    row = await model.find(uow.session, *key)
     for event in uow.events:
         if type(event.data) in model.events and key in model.keys(event):
             row = model.fold(row, event, key)
@@ -30,20 +30,18 @@ async def written(uow: UnitOfWork, model: ReadModel[R], *key: Hashable) -> R:
     return row
 
 
-async def return_answers(
-    connection: Connection, vault: Vault, rows: Sequence[ReturnRow]
-) -> list[dict[str, Any]]:
+async def return_answers(session: Session, vault: Vault, rows: Sequence[ReturnRow]) -> list[dict[str, Any]]:
     """Returns with their refunds and the promise that their receipts started."""
     refunds: dict[UUID, list[RefundRow]] = {}
     for refund in await REFUND_QUEUE.query(
-        connection,
+        session,
         "source_id = ANY($1::uuid[]) ORDER BY proposed_at, refund_id",
         [row.return_id for row in rows],
     ):
         if refund.source_id:
             refunds.setdefault(refund.source_id, []).append(refund)
     versions = [row.policy_version for row in rows]
-    terms = await RETURN_POLICIES.query(connection, "policy_version = ANY($1::bigint[])", versions)
+    terms = await RETURN_POLICIES.query(session, "policy_version = ANY($1::bigint[])", versions)
     refund_days = {policy.policy_version: policy.document.refund_days for policy in terms}
     return [
         _return(vault, row, refunds.get(row.return_id, []), refund_days[row.policy_version]) for row in rows
@@ -53,7 +51,7 @@ async def return_answers(
 async def return_written(uow: UnitOfWork, vault: Vault, return_id: UUID) -> dict[str, Any]:
     """The answer about a return that this unit of work touches."""
     row = await written(uow, RETURN_VIEW, return_id)
-    (answer,) = await return_answers(uow.connection, vault, [row])
+    (answer,) = await return_answers(uow.session, vault, [row])
     return answer
 
 

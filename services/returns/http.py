@@ -105,9 +105,9 @@ def _request_routes(store: Store, auth: Authenticator, vault: Vault, auto_approv
     @router.get("/orders/{order_id}/returnable")
     async def returnable(order_id: UUID, actor: Actor = anyone) -> dict[str, Any]:
         """What of an order can come back."""
-        async with store.pool.acquire() as connection:
-            row = await order_for(connection, actor, order_id)
-            return returnable_answer(row, await current(connection))
+        async with store.session() as session:
+            row = await order_for(session, actor, order_id)
+            return returnable_answer(row, await current(session))
 
     @router.post("/returns", status_code=201)
     async def request_return(wish: Wish, request: Request, actor: Actor = anyone) -> Response:
@@ -116,7 +116,7 @@ def _request_routes(store: Store, auth: Authenticator, vault: Vault, auto_approv
         _countable(wish.lines)
 
         async def work(uow: UnitOfWork) -> Outcome:
-            order = await order_for(uow.connection, actor, wish.order_id)
+            order = await order_for(uow.session, actor, wish.order_id)
             await uow.state(RETURNABLE, wish.order_id)
             command = RequestReturn(
                 return_id=return_id,
@@ -155,13 +155,13 @@ def _request_routes(store: Store, auth: Authenticator, vault: Vault, auto_approv
         actor: Actor = anyone,
     ) -> list[dict[str, Any]]:
         """Returns in order of id; continue with `after` = the last return_id. Customers name their order."""
-        async with store.pool.acquire() as connection:
+        async with store.session() as session:
             if order_id is not None:
-                await order_for(connection, actor, order_id)
+                await order_for(session, actor, order_id)
             elif actor.kind not in STAFF:
                 raise Problem(403, "forbidden", "Say of which order of yours: ?order_id=…")
             rows = await RETURN_VIEW.query(
-                connection,
+                session,
                 "($1::uuid IS NULL OR return_id > $1) AND ($2::text IS NULL OR status = $2) "
                 "AND ($3::uuid IS NULL OR order_id = $3) ORDER BY return_id LIMIT $4",
                 after,
@@ -169,14 +169,14 @@ def _request_routes(store: Store, auth: Authenticator, vault: Vault, auto_approv
                 order_id,
                 limit,
             )
-            return await return_answers(connection, vault, rows)
+            return await return_answers(session, vault, rows)
 
     @router.get("/returns/{return_id}")
     async def read_return(return_id: UUID, actor: Actor = anyone) -> Response:
         """One return with its refunds."""
-        async with store.pool.acquire() as connection:
-            row = await return_for(connection, actor, return_id)
-            (body,) = await return_answers(connection, vault, [row])
+        async with store.session() as session:
+            row = await return_for(session, actor, return_id)
+            (body,) = await return_answers(session, vault, [row])
         return respond(Outcome(body=body, version=row.version))
 
     return router
@@ -194,7 +194,7 @@ def _answer_routes(store: Store, auth: Authenticator, vault: Vault) -> APIRouter
         request: Request, actor: Actor, return_id: UUID, command: Decide, status: int = 200
     ) -> Response:
         async def work(uow: UnitOfWork) -> Outcome:
-            row = await return_for(uow.connection, actor, return_id)
+            row = await return_for(uow.session, actor, return_id)
             await uow.state(RETURN, return_id)
             require_version(request, uow.version(RETURN, return_id))
             await execute(uow, await command(uow, row))
@@ -217,7 +217,7 @@ def _answer_routes(store: Store, auth: Authenticator, vault: Vault) -> APIRouter
         """Refuse the units; they can be asked for again."""
 
         async def command(uow: UnitOfWork, row: ReturnRow) -> ReturnCommand:
-            order = await order_for(uow.connection, actor, row.order_id)
+            order = await order_for(uow.session, actor, row.order_id)
             note = _sealed(vault, order.subject_id, decline.note)
             return DeclineReturn(return_id=return_id, reason=decline.reason, note=note)
 

@@ -80,8 +80,8 @@ def policy_routes(store: Store, auth: Authenticator) -> APIRouter:
     @router.get("/return-policy")
     async def read_policy() -> Response:
         """The policy in force."""
-        async with store.pool.acquire() as connection:
-            row = await current(connection)
+        async with store.session() as session:
+            row = await current(session)
         return respond(Outcome(body=policy_answer(row), version=row.version))
 
     @router.put("/return-policy")

@@ -43,7 +43,7 @@ def refund_routes(store: Store, auth: Authenticator, vault: Vault) -> APIRouter:
             raise Rejected("invalid_amount", "A refund pays back at least one minor unit.")
 
         async def work(uow: UnitOfWork) -> Outcome:
-            order = await order_for(uow.connection, actor, goodwill.order_id)
+            order = await order_for(uow.session, actor, goodwill.order_id)
             await uow.state(RETURNABLE, goodwill.order_id)
             note = goodwill.note
             command = ProposeGoodwill(
@@ -83,9 +83,9 @@ def refund_routes(store: Store, auth: Authenticator, vault: Vault) -> APIRouter:
         _actor: Actor = staff,
     ) -> list[dict[str, Any]]:
         """Refunds in order of id, as far as the filters say; continue with `after` = the last refund_id."""
-        async with store.pool.acquire() as connection:
+        async with store.session() as session:
             rows = await REFUND_QUEUE.query(
-                connection,
+                session,
                 "($1::uuid IS NULL OR refund_id > $1) AND ($2::text IS NULL OR status = $2) "
                 "AND ($3::uuid IS NULL OR order_id = $3) AND ($4::uuid IS NULL OR source_id = $4) "
                 "ORDER BY refund_id LIMIT $5",
@@ -100,8 +100,8 @@ def refund_routes(store: Store, auth: Authenticator, vault: Vault) -> APIRouter:
     @router.get("/refunds/{refund}")
     async def read(refund: UUID, _actor: Actor = staff) -> Response:
         """One refund."""
-        async with store.pool.acquire() as connection:
-            row = await REFUND_QUEUE.find(connection, refund)
+        async with store.session() as session:
+            row = await REFUND_QUEUE.find(session, refund)
         if row is None:
             raise _unknown()
         return respond(Outcome(body=refund_answer(vault, row), version=row.version))

@@ -18,10 +18,9 @@ from prometheus_client import Counter, Histogram
 from shared.domain import Rejected
 from shared.events.envelope import Cause, Recorded
 from shared.events.registry import Registry
-from shared.messaging import marks
 from shared.messaging.cloudevents import Incoming, KafkaRecord, Malformed, parse
-from shared.messaging.marks import Mark, Parked, Reason, stored
 from shared.store.errors import CONNECTION_LOST, TRY_AGAIN
+from shared.store.marks import Mark, Parked, Reason, StoredRecord
 from shared.store.readmodel import ReadModel
 from shared.store.todo import Wanted
 from shared.store.unit_of_work import Store, UnitOfWork
@@ -119,8 +118,8 @@ class Consumer:
 
     async def retry_parked(self, limit: int = 100) -> int:
         """Try records again whose turn and time have come; gives how many were tried."""
-        async with self._store.pool.acquire() as connection:
-            due = await marks.parked_due(connection, self._sub.consumer, self._store.clock(), limit)
+        async with self._store.session() as session:
+            due = await session.parked_due(self._sub.consumer, self._store.clock(), limit)
         for parked in due:
             await self._apply_alone(parked.record)
         return len(due)
@@ -164,8 +163,8 @@ class Consumer:
         async with self._store.unit_of_work(Cause(), lock=prefetch if serial else ()) as uow:
             batch = _Batch(
                 uow=uow,
-                marks=await marks.lock_marks(uow.connection, self._sub.consumer, streams),
-                waiting=await marks.parked_of(uow.connection, self._sub.consumer, streams),
+                marks=await uow.session.lock_marks(self._sub.consumer, streams),
+                waiting=await uow.session.parked_of(self._sub.consumer, streams),
             )
             await uow.prefetch(prefetch)
             for item in incoming:
@@ -264,8 +263,8 @@ class Consumer:
         async with self._store.unit_of_work(Cause(), lock=[item.stream] if serial else ()) as uow:
             batch = _Batch(
                 uow=uow,
-                marks=await marks.lock_marks(uow.connection, self._sub.consumer, [item.stream]),
-                waiting=await marks.parked_of(uow.connection, self._sub.consumer, [item.stream]),
+                marks=await uow.session.lock_marks(self._sub.consumer, [item.stream]),
+                waiting=await uow.session.parked_of(self._sub.consumer, [item.stream]),
             )
             mark = batch.marks[item.stream]
             if (item.epoch, item.version) > (mark.epoch, mark.version):
@@ -274,13 +273,13 @@ class Consumer:
         self._count(batch, [])
 
     async def _write(self, batch: _Batch, malformed: Sequence[Parked]) -> None:
-        connection, consumer = batch.uow.connection, self._sub.consumer
+        session, consumer = batch.uow.session, self._sub.consumer
         for model in self._sub.read_models:
-            await model.project(connection, batch.applied)
-        await marks.move_marks(connection, consumer, batch.moved)
-        await marks.unpark(connection, consumer, batch.unpark & batch.waiting.keys())
+            await session.project(model, batch.applied)
+        await session.move_marks(consumer, batch.moved)
+        await session.unpark(consumer, batch.unpark & batch.waiting.keys())
         if rows := [*batch.park.values(), *malformed]:
-            await marks.park(connection, consumer, rows)
+            await session.park(consumer, rows)
 
     def _count(self, batch: _Batch, malformed: Sequence[Parked]) -> None:
         consumer, now = self._sub.consumer, self._store.clock()
@@ -295,6 +294,13 @@ class Consumer:
 
 _Reactions = tuple[Recorded[Any] | Exception | None, tuple[Do | Wanted, ...]]
 _NOTHING: _Reactions = (None, ())
+
+
+def stored(record: KafkaRecord) -> StoredRecord:
+    """A copy that does not depend on the broker client."""
+    return StoredRecord(
+        record.topic, record.partition, record.offset, record.key, record.value, tuple(record.headers)
+    )
 
 
 def _cause_of(event: Incoming | Recorded[Any]) -> Cause:

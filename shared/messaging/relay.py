@@ -1,28 +1,23 @@
 """Telling: moves events from the outbox to the service's topic, in order, and forgets none.
 
 A row leaves the outbox only after the broker acknowledged its event. One relay a service works at a time,
-elected by a session advisory lock; the others stand by.
+elected by a lock of the outbox; the others stand by.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 import asyncpg
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
 
-from shared.events.envelope import Recorded
-from shared.messaging.cloudevents import to_headers
-from shared.messaging.topics import PARTITIONS, ensure_topics, partition_of, topic_of
-from shared.store import streams
-from shared.store.connection import Connection, connect
+from shared.messaging.topic_writer import Acknowledged, TopicWriter
+from shared.messaging.topics import topic_of
 from shared.store.errors import CONNECTION_LOST
+from shared.store.outbox import Outbox
 
 log = structlog.get_logger(__name__)
 
@@ -34,18 +29,6 @@ REPUBLISHED = Counter(
     ["service"],
 )
 
-_NEXT = """
-WITH o AS MATERIALIZED (SELECT position FROM outbox ORDER BY position LIMIT $1)
-SELECT o.position, e.stream_id, e.version, e.event_id, e.type, e.schema_version, e.occurred_at, e.data, e.meta
-FROM o JOIN events e USING (position) ORDER BY o.position
-"""
-
-_REMEMBER = """
-INSERT INTO relay_offsets (topic, partition, next_offset)
-SELECT $1, p, o FROM unnest($2::int[], $3::bigint[]) AS acked(p, o)
-ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
-"""
-
 
 class TopicLostData(Exception):  # noqa: N818
     """The topic ends before an offset that the broker had acknowledged."""
@@ -53,13 +36,10 @@ class TopicLostData(Exception):  # noqa: N818
 
 @dataclass(frozen=True, kw_only=True)
 class RelaySettings:
-    """Where a relay reads and writes. `idempotent`: use the idempotent producer (where the broker has it)."""
+    """How one service's relay works: events a chunk, and seconds between looks, tries and checks for loss."""
 
     service: str
-    database_url: str
-    bootstrap: str
-    idempotent: bool = True
-    replication: int = 1
+    public: frozenset[str]
     chunk: int = 5000
     poll_s: float = 0.2
     retry_s: float = 1.0
@@ -69,9 +49,16 @@ class RelaySettings:
 class Relay:
     """One service's relay; `wake` is set when the process has written to the outbox."""
 
-    def __init__(self, settings: RelaySettings, public: frozenset[str], wake: asyncio.Event) -> None:
+    def __init__(
+        self,
+        settings: RelaySettings,
+        outbox: Callable[[], AbstractAsyncContextManager[Outbox]],
+        topic: Callable[[], AbstractAsyncContextManager[TopicWriter]],
+        wake: asyncio.Event,
+    ) -> None:
         self._settings = settings
-        self._public = public
+        self._open_outbox = outbox
+        self._open_topic = topic
         self._wake = wake
         self._topic = topic_of(settings.service)
         self._next: dict[int, int] = {}
@@ -91,115 +78,59 @@ class Relay:
             await _wait(stop, self._settings.retry_s)
 
     async def _session(self, stop: asyncio.Event) -> None:
-        """One leadership: lock, SELECT and DELETE share a connection, so losing it ends the leadership."""
-        connection = await connect(self._settings.database_url, name=f"{self._settings.service} relay")
-        try:
-            while not await connection.fetchval("SELECT pg_try_advisory_lock(hashtext('orderflow relay'))"):
+        """One leadership."""
+        async with self._open_outbox() as outbox:
+            while not await outbox.lead():
                 await _wait(stop, self._settings.retry_s)
                 if stop.is_set():
                     return
             LEADER.labels(self._settings.service).set(1)
-            await ensure_topics(
-                self._settings.bootstrap, [self._topic], replication=self._settings.replication, mend=True
-            )
-            producer = AIOKafkaProducer(
-                bootstrap_servers=self._settings.bootstrap,
-                acks="all",
-                enable_idempotence=self._settings.idempotent,
-                max_batch_size=131_072,
-                max_request_size=8 * 2**20,
-                request_timeout_ms=10_000,
-                metadata_max_age_ms=10_000,
-            )
             try:
-                await producer.start()
-                await self._lead(connection, producer, stop)
+                async with self._open_topic() as topic:
+                    await self._lead(outbox, topic, stop)
             except TopicLostData:
-                await send_everything_again(connection, self._public)
+                await outbox.refill(self._settings.public)
                 raise
-            finally:
-                await producer.stop()
-        finally:
-            with suppress(asyncpg.PostgresError, *CONNECTION_LOST):
-                await connection.close(timeout=5)
 
-    async def _lead(self, connection: Connection, producer: AIOKafkaProducer, stop: asyncio.Event) -> None:
-        rows = await connection.fetch(
-            "SELECT partition, next_offset FROM relay_offsets WHERE topic = $1", self._topic
-        )
-        self._next = {row["partition"]: row["next_offset"] for row in rows}
+    async def _lead(self, outbox: Outbox, topic: TopicWriter, stop: asyncio.Event) -> None:
+        self._next = await outbox.offsets(self._topic)
         loop = asyncio.get_running_loop()
         check_at = loop.time()
         while not stop.is_set():
             if loop.time() >= check_at:
-                await self._check_for_loss()
+                await self._check_for_loss(topic)
                 check_at = loop.time() + self._settings.check_every_s
             self._wake.clear()
-            if not await self.send_chunk(connection, producer):
+            if not await self.send_chunk(outbox, topic):
                 await _wait_either(stop, self._wake, self._settings.poll_s)
 
-    async def send_chunk(self, connection: Connection, producer: AIOKafkaProducer) -> int:
+    async def send_chunk(self, outbox: Outbox, topic: TopicWriter) -> int:
         """Send the oldest outbox rows and delete them once all are acknowledged; gives how many.
 
         On any failure nothing is deleted, so the whole chunk is sent again.
         """
-        rows = await connection.fetch(_NEXT, self._settings.chunk)
+        rows = await outbox.oldest(self._settings.chunk)
         if not rows:
             return 0
-        acked = await self._send([streams.as_stored(row) for row in rows], producer)
-        async with connection.transaction():
-            await connection.execute(
-                "DELETE FROM outbox WHERE position = ANY($1::bigint[])", [row["position"] for row in rows]
-            )
-            await connection.execute(_REMEMBER, self._topic, list(acked), list(acked.values()))
+        acked = self._least_ends(await topic.send([event for _, event in rows]))
+        await outbox.told([position for position, _ in rows], self._topic, acked)
         self._next |= acked
         SENT.labels(self._settings.service).inc(len(rows))
         return len(rows)
 
-    async def _send(self, events: Sequence[Recorded[bytes]], producer: AIOKafkaProducer) -> dict[int, int]:
-        """Send pipelined, in order within each partition; gives the least end of each partition.
+    def _least_ends(self, batches: Sequence[Acknowledged]) -> dict[int, int]:
+        """Where each partition must end at least: one past the first offset of its last batch.
 
-        That is one past the first offset of the last batch: a batch is kept or lost as a whole, and some
-        brokers count only the first record of the last batch into a topic's end.
+        Not past its last record, as some brokers count only the first one of the last batch into an end.
         """
-        by_partition: dict[int, list[Recorded[bytes]]] = defaultdict(list)
-        for event in events:
-            by_partition[partition_of(event.stream.encode())].append(event)
-        futures: list[tuple[int, asyncio.Future[Any]]] = []
-        for partition, of_partition in by_partition.items():
-            batch = producer.create_batch()
-            for event in of_partition:
-                while not self._put(batch, event):
-                    futures.append((partition, await self._submit(producer, batch, partition)))
-                    batch = producer.create_batch()
-            futures.append((partition, await self._submit(producer, batch, partition)))
-        results = await asyncio.gather(*(future for _, future in futures), return_exceptions=True)
-        acked: dict[int, int] = {}
-        for (partition, _), result in zip(futures, results, strict=True):
-            if isinstance(result, BaseException):
-                raise result
-            if result.offset < self._next.get(partition, 0):
-                raise TopicLostData(f"{self._topic}/{partition} gave offset {result.offset} anew")
-            acked[partition] = result.offset + 1
-        return acked
+        ends: dict[int, int] = {}
+        for batch in batches:
+            if batch.offset < self._next.get(batch.partition, 0):
+                raise TopicLostData(f"{self._topic}/{batch.partition} gave offset {batch.offset} anew")
+            ends[batch.partition] = batch.offset + 1
+        return ends
 
-    def _put(self, batch: Any, event: Recorded[bytes]) -> bool:
-        return (
-            batch.append(
-                key=event.stream.encode(),
-                value=event.data,
-                timestamp=int(event.occurred_at.timestamp() * 1000),
-                headers=list(to_headers(event, self._settings.service)),
-            )
-            is not None
-        )
-
-    async def _submit(self, producer: AIOKafkaProducer, batch: Any, partition: int) -> asyncio.Future[Any]:
-        batch.close()
-        future: asyncio.Future[Any] = await producer.send_batch(batch, self._topic, partition=partition)
-        return future
-
-    async def _check_for_loss(self) -> None:
+    async def _check_for_loss(self, topic: TopicWriter) -> None:
         """Raise TopicLostData if the topic ends before what was acknowledged, also on a second look.
 
         The second look is for brokers whose answer about the end lags behind.
@@ -207,38 +138,13 @@ class Relay:
         for _ in range(4):
             behind = {
                 partition: end
-                for partition, end in (await topic_ends(self._settings.bootstrap, self._topic)).items()
+                for partition, end in (await topic.ends()).items()
                 if end < self._next.get(partition, 0)
             }
             if not behind:
                 return
             await asyncio.sleep(self._settings.retry_s / 2)
         raise TopicLostData(f"{self._topic} ends at {behind}, acknowledged were {self._next}")
-
-
-async def topic_ends(bootstrap: str, topic: str) -> dict[int, int]:
-    """One past the last offset of every partition; 0 for a partition that the broker does not have."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
-    try:
-        await consumer.start()
-        if topic not in await consumer.topics():
-            return dict.fromkeys(range(PARTITIONS), 0)
-        ends = await consumer.end_offsets([TopicPartition(topic, number) for number in range(PARTITIONS)])
-        return {tp.partition: end for tp, end in ends.items()}
-    finally:
-        await consumer.stop()
-
-
-async def send_everything_again(connection: Connection, public: frozenset[str]) -> int:
-    """Put every public event back into the outbox and forget the topic's offsets; gives how many events."""
-    async with connection.transaction():
-        await connection.execute("DELETE FROM relay_offsets")
-        status = await connection.execute(
-            "INSERT INTO outbox (position) SELECT position FROM events "
-            "WHERE split_part(stream_id, '-', 1) = ANY($1::text[]) ON CONFLICT DO NOTHING",
-            sorted(public),
-        )
-    return int(status.rsplit(" ", 1)[1])
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

@@ -15,7 +15,7 @@ from shared.domain import Rejected
 from shared.events.envelope import Actor, Cause
 from shared.service.problems import Problem
 from shared.store.errors import KeyReused
-from shared.store.idempotency import Answer, recall
+from shared.store.idempotency import Answer
 from shared.store.unit_of_work import Store, UnitOfWork
 
 LONGEST_KEY = 255
@@ -118,8 +118,8 @@ def require_version(request: Request, version: int) -> None:
 
 
 async def _kept(store: Store, principal: str, route: str, key: str, body_hash: bytes) -> Response | None:
-    async with store.pool.acquire() as connection:
-        answer = await recall(connection, principal, route, key)
+    async with store.session() as session:
+        answer = await session.recall(principal, route, key)
     if answer is None:
         return None
     if answer.body_hash != body_hash:

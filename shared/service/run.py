@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -21,6 +22,7 @@ from fastapi import APIRouter
 from shared.messaging.consumer import Consumer, Subscription
 from shared.messaging.relay import Relay, RelaySettings
 from shared.messaging.subscriber import Subscriber
+from shared.messaging.topic_writer import open_topic
 from shared.service import logs, metrics
 from shared.service.clock import Clock, utc_now
 from shared.service.http import Check, create_app
@@ -29,6 +31,8 @@ from shared.service.settings import Role, Settings, SettingsError, load
 from shared.store.connection import Connection, Pool, open_pool
 from shared.store.errors import CONNECTION_LOST
 from shared.store.migrate import all_migrations, missing_migrations
+from shared.store.outbox import open_outbox
+from shared.store.postgres import Postgres
 from shared.store.unit_of_work import Definition, Store
 from shared.store.worker import Duties, Worker
 
@@ -110,7 +114,7 @@ async def run(service: Service[S], settings: S, role: Role, clock: Clock = utc_n
         await _reach_broker(settings.kafka_bootstrap_servers)
         async with pool.acquire() as connection:
             epoch: int = await connection.fetchval("SELECT epoch FROM epoch")
-        store = Store(pool, service.define(settings), epoch=epoch, clock=clock)
+        store = Store(Postgres(pool), service.define(settings), epoch=epoch, clock=clock)
         wired = service.wire(settings, store)
         async with wired.resources:
             await wired.prepare()
@@ -151,8 +155,7 @@ async def _run_tasks(
         metrics.run(store, service.name, wired.samples, stop, SAMPLE_EVERY_S)
     )
     if role in (Role.ALL, Role.RELAY):
-        relay = Relay(_relay_settings(service, settings), store.public, store.outbox_written)
-        tasks["relay"] = asyncio.create_task(relay.run(stop))
+        tasks["relay"] = asyncio.create_task(_relay(service, settings, store).run(stop))
     if role in (Role.ALL, Role.WORKER):
         worker = Worker(
             store, wired.duties, concurrency=settings.todo_concurrency, lease_s=settings.todo_lease_s
@@ -185,13 +188,18 @@ async def subscription_of(service: Service[S], settings: S, store: Store) -> Sub
         return replace(subscription, react_since=await service.introduced(connection))
 
 
-def _relay_settings(service: Service[S], settings: S) -> RelaySettings:
-    return RelaySettings(
-        service=service.name,
-        database_url=settings.database_url,
-        bootstrap=settings.kafka_bootstrap_servers,
-        idempotent=settings.kafka_idempotence,
-        replication=settings.kafka_replication,
+def _relay(service: Service[S], settings: S, store: Store) -> Relay:
+    return Relay(
+        RelaySettings(service=service.name, public=store.public),
+        outbox=partial(open_outbox, settings.database_url, service.name),
+        topic=partial(
+            open_topic,
+            settings.kafka_bootstrap_servers,
+            service.name,
+            idempotent=settings.kafka_idempotence,
+            replication=settings.kafka_replication,
+        ),
+        wake=store.outbox_written,
     )
 
 

@@ -2,18 +2,21 @@
 
 import types
 import typing
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
 from shared.events.envelope import Recorded
 from shared.store.connection import Connection, Record
+
+if TYPE_CHECKING:
+    from shared.store.session import Session
 
 R = TypeVar("R")
 Key = tuple[Hashable, ...]
@@ -29,23 +32,16 @@ _PLAIN: dict[object, str] = {
 
 
 @dataclass(frozen=True)
-class ReadModel(Generic[R]):
-    """A table whose rows are folded from events.
+class Table(Generic[R]):
+    """A table whose rows are frozen dataclasses.
 
-    `row` is a frozen dataclass whose fields are the columns (str, int, bool, UUID, datetime and date as
-    such, StrEnum as text, anything else as jsonb); `key` names the primary key columns. `keys(event)` gives
-    the rows an event touches and `fold(row, event, key)` the row's next value, None to delete it: both pure.
-    `events` are the types it listens to. `shared_rows`: several streams feed one row, so writers take turns
-    and the fold must commute across streams.
+    The fields of `row` are the columns (str, int, bool, UUID, datetime and date as such, StrEnum as text,
+    anything else as jsonb); `key` names the primary key columns.
     """
 
     name: str
     row: type[R]
     key: tuple[str, ...]
-    events: frozenset[type[Any]]
-    keys: Callable[[Recorded[Any]], Sequence[Key]]
-    fold: Callable[[R | None, Recorded[Any], Key], R | None]
-    shared_rows: bool = False
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -61,6 +57,14 @@ class ReadModel(Generic[R]):
     def _key_types(self) -> tuple[str, ...]:
         return tuple(self._codecs[name].column for name in self.key)
 
+    @cached_property
+    def _is_key(self) -> str:
+        return " AND ".join(f"{name} = ${n}" for n, name in enumerate(self.key, start=1))
+
+    def key_of(self, row: R) -> Key:
+        """The row's primary key."""
+        return tuple(getattr(row, name) for name in self.key)
+
     def encode(self, row: R) -> tuple[object, ...]:
         """The row as column values."""
         values = ((codec, getattr(row, name)) for name, codec in self._codecs.items())
@@ -73,46 +77,94 @@ class ReadModel(Generic[R]):
             **{name: None if value is None else codec.decode(value) for name, codec, value in values}
         )
 
+    async def find(self, session: "Session", *key: Hashable, lock: bool = False) -> R | None:
+        """The row with this key, or None; `lock` keeps others from changing it in this transaction."""
+        return await session.find(self, key, lock=lock)
+
+    async def query(self, session: "Session", condition: str, *arguments: object) -> list[R]:
+        """The rows where `condition` (SQL, may end in ORDER BY and LIMIT) holds."""
+        return await session.query(self, condition, *arguments)
+
     def select(self, condition: str, table: str | None = None) -> str:
         """SQL that reads whole rows where `condition` holds."""
         return f"SELECT {', '.join(self.columns)} FROM {table or self.name} WHERE {condition}"  # noqa: S608
 
-    async def find(self, connection: Connection, *key: Hashable) -> R | None:
-        """The row with this key, or None."""
-        condition = " AND ".join(f"{name} = ${n}" for n, name in enumerate(self.key, start=1))
-        record = await connection.fetchrow(self.select(condition), *key)
+    async def select_one(self, connection: Connection, key: Key, *, lock: bool = False) -> R | None:
+        """`find` in Postgres."""
+        record = await connection.fetchrow(self.select(self._is_key) + (" FOR UPDATE" if lock else ""), *key)
         return None if record is None else self.decode(record)
 
-    async def query(self, connection: Connection, condition: str, *arguments: object) -> list[R]:
-        """The rows where `condition` (SQL, may end in ORDER BY and LIMIT) holds."""
+    async def select_where(self, connection: Connection, condition: str, *arguments: object) -> list[R]:
+        """`query` in Postgres."""
         return [self.decode(record) for record in await connection.fetch(self.select(condition), *arguments)]
+
+    async def insert(self, connection: Connection, row: R) -> bool:
+        """Write a new row; False if its key is there."""
+        values = ", ".join(f"${n}" for n in range(1, len(self.columns) + 1))
+        return bool(
+            await connection.fetchval(
+                f"INSERT INTO {self.name} ({', '.join(self.columns)}) VALUES ({values}) "  # noqa: S608
+                "ON CONFLICT DO NOTHING RETURNING true",
+                *self.encode(row),
+            )
+        )
+
+    async def update(self, connection: Connection, row: R) -> None:
+        """Write the row over the one with its key."""
+        changes = ", ".join(f"{name} = ${n}" for n, name in enumerate(self.columns, start=1))
+        is_key = " AND ".join(f"{name} = ${self.columns.index(name) + 1}" for name in self.key)
+        await connection.execute(
+            f"UPDATE {self.name} SET {changes} WHERE {is_key}",  # noqa: S608
+            *self.encode(row),
+        )
+
+
+@dataclass(frozen=True)
+class ReadModel(Table[R]):
+    """A table whose rows are folded from events.
+
+    `keys(event)` gives the rows an event touches and `fold(row, event, key)` the row's next value, None to
+    delete it: both pure. `events` are the types it listens to. `shared_rows`: several streams feed one row,
+    so writers take turns and the fold must commute across streams.
+    """
+
+    events: frozenset[type[Any]]
+    keys: Callable[[Recorded[Any]], Sequence[Key]]
+    fold: Callable[[R | None, Recorded[Any], Key], R | None]
+    shared_rows: bool = False
+
+    def touched(self, events: Iterable[Recorded[Any]]) -> list[tuple[Recorded[Any], Sequence[Key]]]:
+        """Those of `events` that this model listens to, each with the keys of its rows."""
+        return [(event, self.keys(event)) for event in events if type(event.data) in self.events]
+
+    def folded(
+        self, before: Mapping[Key, R], touched: Iterable[tuple[Recorded[Any], Sequence[Key]]]
+    ) -> Mapping[Key, R | None]:
+        """What becomes of the rows that events touch, by key; None: it goes. Unchanged rows are left out."""
+        rows: dict[Key, R | None] = {}
+        for event, keys in touched:
+            for key in keys:
+                rows[key] = self.fold(rows[key] if key in rows else before.get(key), event, key)
+        return {key: row for key, row in rows.items() if row != before.get(key)}
 
     async def project(
         self, connection: Connection, events: Sequence[Recorded[Any]], table: str | None = None
     ) -> None:
-        """Fold `events`, in this order, into the rows of `table` (the live one by default).
+        """Fold `events`, in this order, into the rows of `table` (the live one by default) in Postgres.
 
         Runs in the caller's transaction. Events of other types are passed over.
         """
         live = table in (None, self.name)
         table = table or self.name
-        touched = [(event, self.keys(event)) for event in events if type(event.data) in self.events]
+        touched = self.touched(events)
         keys = sorted({key for _, of_event in touched for key in of_event}, key=repr)
         if not keys:
             return
         if self.shared_rows and live:  # a shadow table has one writer, which must not wait for the live ones
             await connection.execute(_LOCK_KEYS, [f"{self.name}{key!r}" for key in keys])
-        before = await self._rows(connection, table, keys)
-        rows: dict[Key, R | None] = dict(before)
-        for event, of_event in touched:
-            for key in of_event:
-                rows[key] = self.fold(rows.get(key), event, key)
-        await self._write(
-            connection, table, [rows[key] for key in keys if rows.get(key) not in (None, before.get(key))]
-        )
-        await self._delete(
-            connection, table, [key for key in keys if rows.get(key) is None and key in before]
-        )
+        after = self.folded(await self._rows(connection, table, keys), touched)
+        await self._write(connection, table, [row for key in keys if (row := after.get(key)) is not None])
+        await self._delete(connection, table, [key for key in keys if key in after and after[key] is None])
 
     async def _rows(self, connection: Connection, table: str, keys: Sequence[Key]) -> dict[Key, R]:
         arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(self._key_types, start=1))
@@ -120,7 +172,7 @@ class ReadModel(Generic[R]):
         records = await connection.fetch(self.select(condition, table), *map(list, zip(*keys, strict=True)))
         return {tuple(record[name] for name in self.key): self.decode(record) for record in records}
 
-    async def _write(self, connection: Connection, table: str, rows: Sequence[R | None]) -> None:
+    async def _write(self, connection: Connection, table: str, rows: Sequence[R]) -> None:
         if not rows:
             return
         values = ", ".join(f"${n}" for n in range(1, len(self.columns) + 1))
@@ -128,13 +180,12 @@ class ReadModel(Generic[R]):
         await connection.executemany(
             f"INSERT INTO {table} ({', '.join(self.columns)}) VALUES ({values}) "  # noqa: S608
             f"ON CONFLICT ({', '.join(self.key)}) DO " + (f"UPDATE SET {changes}" if changes else "NOTHING"),
-            [self.encode(row) for row in rows if row is not None],
+            [self.encode(row) for row in rows],
         )
 
     async def _delete(self, connection: Connection, table: str, keys: Sequence[Key]) -> None:
         if keys:
-            condition = " AND ".join(f"{name} = ${n}" for n, name in enumerate(self.key, start=1))
-            await connection.executemany(f"DELETE FROM {table} WHERE {condition}", keys)  # noqa: S608
+            await connection.executemany(f"DELETE FROM {table} WHERE {self._is_key}", keys)  # noqa: S608
 
     async def content_hash(self, connection: Connection, table: str | None = None) -> str:
         """A hash of the rows whatever their order: row count and two sums of 64-bit row hashes."""

@@ -3,23 +3,22 @@
 import random
 from asyncio import Event, sleep
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-import asyncpg
-
 from shared.domain import Decider, category_of, key_of
 from shared.domain.ids import derive
 from shared.events.envelope import Cause, Recorded, event_id
 from shared.events.registry import Registry
-from shared.store import streams, todo
-from shared.store.connection import Connection, Pool
-from shared.store.errors import TRY_AGAIN, KeyReused, LeaseLost
-from shared.store.idempotency import Answer, remember
+from shared.store import todo
+from shared.store.connection import Pool
+from shared.store.errors import TRY_AGAIN, LeaseLost
+from shared.store.idempotency import Answer
 from shared.store.readmodel import ReadModel
+from shared.store.session import Backend, Session
 
 S = TypeVar("S")
 C = TypeVar("C")
@@ -29,12 +28,6 @@ React = Callable[[Recorded[Any]], Iterable[todo.Wanted]]
 
 ATTEMPTS = 12
 """How often a unit of work is tried when others keep writing the same streams first."""
-
-_LOCK_STREAMS = """
-SELECT pg_advisory_xact_lock(h) FROM (
-    SELECT DISTINCT hashtextextended(s, 3) AS h FROM unnest($1::text[]) AS s ORDER BY h
-) AS ordered
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +44,8 @@ class _Stream:
 class UnitOfWork:
     """What one transaction reads and writes. Made by Store.unit_of_work; used inside its `async with`."""
 
-    def __init__(self, store: "Store", connection: Connection, cause: Cause, now: datetime) -> None:
-        self.connection = connection
+    def __init__(self, store: "Store", session: Session, cause: Cause, now: datetime) -> None:
+        self.session = session
         self.now = now
         self._store = store
         self._cause = cause
@@ -78,7 +71,7 @@ class UnitOfWork:
         missing = sorted(set(stream_ids) - self._streams.keys())
         if not missing:
             return
-        found = await streams.load(self.connection, self._store.registry, missing)
+        found = await self.session.load(self._store.registry, missing)
         for stream, events in found.items():
             evolve = self._store.decider_of(stream).evolve
             state: Any = None
@@ -163,29 +156,24 @@ class UnitOfWork:
     async def flush(self) -> None:
         """Write everything. Raises Conflict, LeaseLost or KeyReused; then the transaction must end."""
         for row in self._finished:
-            if not await todo.finish(self.connection, row):
+            if not await self.session.finish_todo(row):
                 raise LeaseLost(str(row.todo_id))
         if self._events:
             await self._append()
             for model in self._store.read_models:
-                await model.project(self.connection, self._events)
+                await self.session.project(model, self._events)
         follow_ups = [
             todo.follow_up(event, wanted) for event in self._events for wanted in self._store.react(event)
         ]
         asked, dropped = self._timers()
-        await todo.remove_timers(self.connection, dropped)
-        await todo.add(self.connection, [*follow_ups, *self._wanted, *asked])
+        await self.session.remove_timers(dropped)
+        await self.session.add_todo([*follow_ups, *self._wanted, *asked])
         if self._answer is not None:
-            try:
-                await remember(self.connection, self._answer)
-            except asyncpg.UniqueViolationError as error:
-                raise KeyReused(self._answer.key) from error
+            await self.session.remember(self._answer)
 
     async def _append(self) -> None:
         expected = {event.stream: self._streams[event.stream].loaded for event in self._events}
-        await streams.append(
-            self.connection, self._store.registry, self._events, expected, self._store.public
-        )
+        await self.session.append(self._store.registry, self._events, expected, self._store.public)
 
     def _timers(self) -> tuple[list[todo.Entry], list[UUID]]:
         """Timers to set or move, and timers to forget: what `deadlines` says now against before."""
@@ -251,12 +239,12 @@ class Definition:
 
 
 class Store:
-    """One service's memory in Postgres. `clock` gives aware UTC instants."""
+    """One service's memory. `clock` gives aware UTC instants."""
 
     def __init__(
-        self, pool: Pool, definition: Definition, *, epoch: int, clock: Callable[[], datetime]
+        self, backend: Backend, definition: Definition, *, epoch: int, clock: Callable[[], datetime]
     ) -> None:
-        self.pool = pool
+        self._backend = backend
         self.registry = definition.registry
         self.read_models = tuple(definition.read_models)
         self.react = definition.react
@@ -266,6 +254,15 @@ class Store:
         self.outbox_written = Event()
         self.todo_written = Event()
         self._deciders = {decider.category: decider for decider in definition.deciders}
+
+    @property
+    def pool(self) -> Pool:
+        """Postgres itself, for pages and metrics, which speak SQL of their own."""
+        return self._backend.pool
+
+    def session(self) -> AbstractAsyncContextManager[Session]:
+        """A session for reading rows, outside any unit of work."""
+        return self._backend.session()
 
     def decider_of(self, stream: str) -> Decider[Any, Any, Any]:
         """The aggregate kind of a stream id."""
@@ -280,10 +277,10 @@ class Store:
         `lock`: streams that other units with the same wish must wait for. Raises Conflict, LeaseLost,
         KeyReused or the driver's errors.
         """
-        async with self.pool.acquire() as connection, connection.transaction():
+        async with self._backend.transaction() as session:
             if names := sorted(lock):
-                await connection.execute(_LOCK_STREAMS, names)
-            uow = UnitOfWork(self, connection, cause, now or self.clock())
+                await session.lock_streams(names)
+            uow = UnitOfWork(self, session, cause, now or self.clock())
             yield uow
             await uow.flush()
         self.wake()
@@ -314,8 +311,8 @@ class Store:
 
     async def load(self, stream_ids: Sequence[str]) -> Mapping[str, list[Recorded[Any]]]:
         """The events of streams as they stand now, for reading only."""
-        async with self.pool.acquire() as connection:
-            return await streams.load(connection, self.registry, stream_ids)
+        async with self.session() as session:
+            return await session.load(self.registry, stream_ids)
 
     async def read(self, decider: Decider[S, C, E], key: object) -> S | None:
         """The state of one aggregate as it stands now, for reading only."""

@@ -14,7 +14,6 @@ from pydantic import TypeAdapter
 
 from shared.domain import Rejected, category_of, key_of
 from shared.events.envelope import Cause
-from shared.store import todo
 from shared.store.errors import CONNECTION_LOST, LeaseLost
 from shared.store.todo import Kind, Todo, Wanted
 from shared.store.unit_of_work import Store, UnitOfWork
@@ -167,13 +166,13 @@ class Worker:
             uow.finish(row)
         else:
             again = due if due > uow.now else uow.now + TIMER_REPEAT
-            if not await todo.postpone(uow.connection, row, again, None):
+            if not await uow.session.postpone_todo(row, again, None):
                 raise LeaseLost(str(row.todo_id))
 
     async def _claim(self, limit: int) -> list[Todo]:
         try:
-            async with self._store.pool.acquire() as connection:
-                return await todo.claim(connection, self._store.clock(), limit, self._lease)
+            async with self._store.session() as session:
+                return await session.claim_todo(self._store.clock(), limit, self._lease)
         except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
             log.warning("todo_claim_failed", error=repr(error))
             return []
@@ -184,9 +183,9 @@ class Worker:
         give_up = asyncio.get_running_loop().time() + self._lease.total_seconds()
         while asyncio.get_running_loop().time() < give_up:
             try:
-                async with self._store.pool.acquire() as connection:
+                async with self._store.session() as session:
                     due = self._store.clock() + timedelta(seconds=delay)
-                    await todo.postpone(connection, row, due, error)
+                    await session.postpone_todo(row, due, error)
                 return "retry"
             except (*CONNECTION_LOST, asyncpg.PostgresError) as lost:
                 log.warning("todo_postpone_failed", todo=row.name, error=repr(lost))

@@ -24,9 +24,11 @@ from shared.domain import category_of, key_of
 from shared.events.notifications import MessageSent
 from shared.events.orders import OrderPlaced
 from shared.messaging.relay import Relay, RelaySettings
+from shared.messaging.topic_writer import open_topic
 from shared.messaging.topics import ensure_topics, topic_of
 from shared.store import streams
 from shared.store.connection import connect
+from shared.store.outbox import open_outbox
 from tests.conftest import Database, MakeDatabase
 from tests.integration.sandbox.shop import open_shop
 from tests.integration.sandbox.test_mail import mail_running
@@ -166,14 +168,12 @@ async def publish(platform: Platform, books: Mapping[str, Book]) -> None:
     await ensure_topics(platform.kafka_bootstrap_servers, [topic_of(name) for name in SERVICES])
     async with AsyncExitStack() as stack:
         for name in SERVICES:
-            settings = RelaySettings(
-                service=name,
-                database_url=platform.services[name].database_url,
-                bootstrap=platform.kafka_bootstrap_servers,
-                idempotent=False,
-                poll_s=0.05,
+            relay = Relay(
+                RelaySettings(service=name, public=books[name].public, poll_s=0.05),
+                outbox=partial(open_outbox, platform.services[name].database_url, name),
+                topic=partial(open_topic, platform.kafka_bootstrap_servers, name, idempotent=False),
+                wake=asyncio.Event(),
             )
-            relay = Relay(settings, books[name].public, asyncio.Event())
             await stack.enter_async_context(in_background(relay.run))
         for name in SERVICES:
             await until(partial(is_empty, platform.services[name].database_url), what="an empty outbox")

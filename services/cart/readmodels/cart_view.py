@@ -13,8 +13,8 @@ from shared.domain import key_of
 from shared.events import cart
 from shared.events.cart import CartCheckedOut, CartDeliveryChosen
 from shared.events.envelope import Recorded
-from shared.store.connection import Connection
 from shared.store.readmodel import Key, ReadModel
+from shared.store.session import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +81,7 @@ CART_VIEW = ReadModel(
 )
 
 
-async def is_guest(connection: Connection, subject_id: UUID) -> bool:
+async def is_guest(session: Session, subject_id: UUID) -> bool:
     """Whether this id was given to somebody who began a cart without being a customer."""
-    found: bool = await connection.fetchval(
-        "SELECT EXISTS (SELECT FROM cart_view WHERE subject_id = $1 AND customer_id IS NULL)", subject_id
-    )
-    return found
+    carts = await CART_VIEW.query(session, "subject_id = $1 AND customer_id IS NULL LIMIT 1", subject_id)
+    return bool(carts)

@@ -7,8 +7,8 @@ from datetime import datetime
 from services.cart.domain.pricing import PolicyAdopted
 from services.cart.domain.rules import PricingRules
 from shared.events.envelope import Recorded
-from shared.store.connection import Connection
 from shared.store.readmodel import Key, ReadModel
+from shared.store.session import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ PRICING_POLICIES = ReadModel(
 )
 
 
-async def policy_at(connection: Connection, now: datetime) -> PolicyAdopted | None:
+async def policy_at(session: Session, now: datetime) -> PolicyAdopted | None:
     """The newest version that is in force at `now`."""
-    rows = await PRICING_POLICIES.query(connection, "effective_from <= $1 ORDER BY version DESC LIMIT 1", now)
+    rows = await PRICING_POLICIES.query(session, "effective_from <= $1 ORDER BY version DESC LIMIT 1", now)
     return rows[0].policy if rows else None

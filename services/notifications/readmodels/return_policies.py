@@ -7,8 +7,8 @@ from typing import Any
 
 from shared.events.envelope import Recorded
 from shared.events.returns import PolicyText, ReturnPolicyAdopted
-from shared.store.connection import Connection
 from shared.store.readmodel import Key, ReadModel
+from shared.store.session import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ RETURN_POLICIES = ReadModel(
 )
 
 
-async def current(connection: Connection) -> ReturnPolicyRow | None:
+async def current(session: Session) -> ReturnPolicyRow | None:
     """The newest policy that was heard of, None before the first."""
-    rows = await RETURN_POLICIES.query(connection, "true ORDER BY policy_version DESC LIMIT 1")
+    rows = await RETURN_POLICIES.query(session, "true ORDER BY policy_version DESC LIMIT 1")
     return rows[0] if rows else None

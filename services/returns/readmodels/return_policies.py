@@ -7,8 +7,8 @@ from typing import Any
 
 from shared.events.envelope import Recorded
 from shared.events.returns import ReturnPolicyAdopted
-from shared.store.connection import Connection
 from shared.store.readmodel import Key, ReadModel
+from shared.store.session import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ RETURN_POLICIES = ReadModel(
 )
 
 
-async def current(connection: Connection) -> PolicyRow:
+async def current(session: Session) -> PolicyRow:
     """The policy in force."""
-    (row,) = await RETURN_POLICIES.query(connection, "true ORDER BY policy_version DESC LIMIT 1")
+    (row,) = await RETURN_POLICIES.query(session, "true ORDER BY policy_version DESC LIMIT 1")
     return row

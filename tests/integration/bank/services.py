@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,15 @@ from shared.events.envelope import Cause, Recorded
 from shared.events.registry import Registry
 from shared.messaging.cloudevents import to_headers
 from shared.messaging.consumer import Consumer, Subscription
-from shared.messaging.marks import StoredRecord
 from shared.messaging.relay import Relay, RelaySettings
 from shared.messaging.subscriber import Subscriber
 from shared.messaging.topic_reader import AppliedEvents, read_topics
+from shared.messaging.topic_writer import KafkaTopicWriter, open_topic
 from shared.messaging.topics import partition_of, topic_of
 from shared.store.connection import Pool, open_pool
+from shared.store.marks import StoredRecord
+from shared.store.outbox import PostgresOutbox, open_outbox
+from shared.store.postgres import Postgres
 from shared.store.unit_of_work import Definition, Store, UnitOfWork
 from shared.store.worker import Duties, Worker
 from tests.backends import Broker
@@ -51,7 +54,7 @@ class Teller:
         self.topic = topic_of(database.service)
         self.registry = Registry(accounts.EVENTS)
         self.store = Store(
-            pool,
+            Postgres(pool),
             Definition(
                 registry=self.registry,
                 deciders=[ACCOUNT],
@@ -89,16 +92,17 @@ class Teller:
     def relay(self, broker: Broker, **settings: Any) -> Relay:
         fast: dict[str, Any] = {"poll_s": 0.05, "retry_s": 0.2, "check_every_s": 0.5}
         return Relay(
-            RelaySettings(
-                service=self.database.service,
-                database_url=self.database.url,
-                bootstrap=broker.bootstrap,
-                idempotent=broker.idempotent,
-                **{**fast, **settings},
-            ),
-            self.store.public,
-            self.store.outbox_written,
+            RelaySettings(service=self.database.service, public=self.store.public, **{**fast, **settings}),
+            outbox=self.open_outbox,
+            topic=lambda: self.open_topic(broker),
+            wake=self.store.outbox_written,
         )
+
+    def open_outbox(self) -> AbstractAsyncContextManager[PostgresOutbox]:
+        return open_outbox(self.database.url, self.database.service)
+
+    def open_topic(self, broker: Broker) -> AbstractAsyncContextManager[KafkaTopicWriter]:
+        return open_topic(broker.bootstrap, self.database.service, idempotent=broker.idempotent)
 
     def worker(self, duties: Duties, **settings: Any) -> Worker:
         return Worker(self.store, duties, **{"poll_s": 0.02, **settings})
@@ -130,7 +134,7 @@ class Auditor:
         self.foreign = Registry(FOREIGN)
         self.name = database.service
         self.store = Store(
-            pool,
+            Postgres(pool),
             Definition(registry=self.registry, deciders=[TALLY], read_models=[OVERVIEW]),
             epoch=1,
             clock=self.clock,

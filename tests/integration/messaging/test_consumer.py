@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from shared.messaging import marks
-from shared.messaging.marks import StoredRecord
+from shared.store import marks
 from shared.store.errors import CONNECTION_LOST
+from shared.store.marks import StoredRecord
 from tests.integration.bank.accounts import Deposit, Open, Remind, Withdraw
 from tests.integration.bank.services import Auditor, Teller
 from tests.waiting import until

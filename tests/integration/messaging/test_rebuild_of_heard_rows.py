@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from shared.messaging import marks
 from shared.messaging.topics import partition_of
+from shared.store import marks
 from shared.store.connection import Pool, open_pool
 from shared.store.readmodel import ReadModel
 from shared.store.rebuild import Rebuilt, rebuild

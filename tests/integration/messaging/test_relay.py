@@ -11,10 +11,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from shared.events.envelope import Cause
-from shared.messaging.relay import Relay, send_everything_again
+from shared.messaging.relay import Relay
 from shared.messaging.topic_reader import read_topics
+from shared.messaging.topic_writer import KafkaTopicWriter, TopicWriter
 from shared.messaging.topics import ensure_topics, partition_of
 from shared.store.connection import connect
+from shared.store.outbox import Outbox, PostgresOutbox
+from shared.store.postgres import PostgresSession
 from shared.store.unit_of_work import UnitOfWork
 from tests.backends import Broker, OwnBroker
 from tests.integration.bank.accounts import Deposit, Open
@@ -112,7 +115,7 @@ async def test_a_transaction_that_commits_late_is_sent_late_and_never_skipped(
         await sent(teller)
         transaction = service.transaction()
         await transaction.start()
-        uow = UnitOfWork(teller.store, service, Cause(), teller.clock())
+        uow = UnitOfWork(teller.store, PostgresSession(service), Cause(), teller.clock())
         await execute_account(uow, Deposit(account="late", amount=1))
         await uow.flush()
         await teller.do(Deposit(account="early", amount=1))
@@ -158,21 +161,16 @@ async def test_two_senders_at_once_give_duplicates_only(teller: Teller, broker: 
     await teller.do(*(Open(account=f"a{n}", owner=f"o{n}") for n in range(6)))
     writing = asyncio.Event()
 
-    async def send(relay: Relay, producer: AIOKafkaProducer, connection: Any) -> None:
+    async def send(relay: Relay, outbox: Outbox, topic: TopicWriter) -> None:
         while not writing.is_set() or await teller.outbox():
-            await relay.send_chunk(connection, producer)
+            await relay.send_chunk(outbox, topic)
 
     async with AsyncExitStack() as stack:
         senders = []
         for _ in range(2):
-            connection = await connect(teller.database.url, name="test")
-            stack.push_async_callback(connection.close)
-            producer = AIOKafkaProducer(
-                bootstrap_servers=broker.bootstrap, enable_idempotence=broker.idempotent, acks="all"
-            )
-            await producer.start()
-            stack.push_async_callback(producer.stop)
-            senders.append(asyncio.create_task(send(teller.relay(broker, chunk=5), producer, connection)))
+            outbox = await stack.enter_async_context(teller.open_outbox())
+            topic = await stack.enter_async_context(teller.open_topic(broker))
+            senders.append(asyncio.create_task(send(teller.relay(broker, chunk=5), outbox, topic)))
         for _ in range(40):
             await teller.do(*(Deposit(account=f"a{n}", amount=1) for n in chance.sample(range(6), 2)))
         writing.set()
@@ -186,19 +184,19 @@ async def test_what_the_broker_did_not_acknowledge_stays_in_the_outbox(
 ) -> None:
     await some_accounts(teller, count=1)
     await ensure_topics(own_broker.address.bootstrap, [teller.topic])
-    connection = await connect(teller.database.url, name="test")
     producer = AIOKafkaProducer(
         bootstrap_servers=own_broker.address.bootstrap, acks="all", request_timeout_ms=500
     )
     await producer.start()
     await own_broker.kill()
+    topic = KafkaTopicWriter(own_broker.address.bootstrap, teller.database.service, producer)
 
-    with pytest.raises(KafkaError):
-        await teller.relay(own_broker.address).send_chunk(connection, producer)
+    async with teller.open_outbox() as outbox:
+        with pytest.raises(KafkaError):
+            await teller.relay(own_broker.address).send_chunk(outbox, topic)
 
     assert await teller.outbox() == 5
     await producer.stop()
-    await connection.close()
 
 
 async def test_sending_everything_again_by_hand_repeats_all_and_loses_nothing(
@@ -208,7 +206,7 @@ async def test_sending_everything_again_by_hand_repeats_all_and_loses_nothing(
     async with in_background(teller.relay(broker).run):
         await sent(teller)
         async with teller.store.pool.acquire() as connection:
-            assert await send_everything_again(connection, teller.store.public) == 25
+            assert await PostgresOutbox(connection).refill(teller.store.public) == 25
         await some_accounts(teller)
         await sent(teller)
 

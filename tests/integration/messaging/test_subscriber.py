@@ -8,9 +8,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from shared.messaging.relay import send_everything_again
 from shared.messaging.subscriber import Subscriber
 from shared.messaging.topics import partition_of
+from shared.store.outbox import PostgresOutbox
 from tests.backends import Broker, OwnBroker, OwnPostgres
 from tests.conftest import MakeDatabase
 from tests.integration.bank.accounts import Deposit, Open, Withdraw
@@ -202,7 +202,7 @@ async def test_a_topic_that_is_deleted_is_filled_again_and_heard_once(
     async with in_background(teller.relay(broker).run), in_background(auditor.subscriber(broker).run):
         await open_accounts(teller)
         async with teller.store.pool.acquire() as connection:
-            await send_everything_again(connection, teller.store.public)
+            await PostgresOutbox(connection).refill(teller.store.public)
         await deposit_everywhere(teller, 5)
         await heard(auditor, teller)
         admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)

@@ -12,6 +12,7 @@ import pytest
 from shared.events.envelope import Cause
 from shared.store.connection import connect
 from shared.store.errors import Conflict
+from shared.store.postgres import PostgresSession
 from shared.store.unit_of_work import UnitOfWork
 from tests.integration.bank.accounts import Deposit, Open
 from tests.integration.bank.services import Teller, execute_account
@@ -36,7 +37,9 @@ class Writer:
 
     async def load(self) -> None:
         await self._transaction.start()
-        self._uow = UnitOfWork(self._teller.store, self._connection, Cause(), self._teller.clock())
+        self._uow = UnitOfWork(
+            self._teller.store, PostgresSession(self._connection), Cause(), self._teller.clock()
+        )
         for account in self.accounts:
             await execute_account(self._uow, Deposit(account=account, amount=self.amount))
 
@@ -206,6 +209,7 @@ async def test_a_lost_connection_in_a_unit_writes_nothing_and_the_pool_recovers(
     with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         async with teller.store.unit_of_work(Cause()) as uow:
             await execute_account(uow, Deposit(account="a", amount=1))
-            await admin.execute("SELECT pg_terminate_backend($1)", uow.connection.get_server_pid())
+            assert isinstance(uow.session, PostgresSession)
+            await admin.execute("SELECT pg_terminate_backend($1)", uow.session.connection.get_server_pid())
 
     assert [event.version for event in await teller.events()] == [1]

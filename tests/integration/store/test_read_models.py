@@ -10,6 +10,7 @@ import pytest
 
 from shared.events.envelope import Cause, Recorded
 from shared.store.connection import Pool, connect, open_pool
+from shared.store.postgres import PostgresSession
 from shared.store.readmodel import ReadModel
 from shared.store.rebuild import rebuild
 from shared.store.unit_of_work import UnitOfWork
@@ -58,12 +59,12 @@ async def test_rows_are_there_in_the_transaction_that_writes_their_events(teller
         await execute_account(uow, Deposit(account="a", amount=5, memo="x"))
         moment = uow.now
 
-    async with teller.store.pool.acquire() as connection:
-        assert await ACCOUNT_ROWS.find(connection, "account-a") == AccountRow(
+    async with teller.store.session() as session:
+        assert await ACCOUNT_ROWS.find(session, "account-a") == AccountRow(
             "account-a", "ann", 5, 1, moment, ("x",)
         )
-        assert await HOLDINGS.query(connection, "total > $1", 1) == [HoldingRow("ann", 1, 5)]
-        assert await HOLDINGS.find(connection, "nobody") is None
+        assert await HOLDINGS.query(session, "total > $1", 1) == [HoldingRow("ann", 1, 5)]
+        assert await HOLDINGS.find(session, "nobody") is None
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
@@ -158,7 +159,7 @@ async def test_a_write_that_was_open_during_the_first_pass_is_not_missed(teller:
     service = await connect(teller.database.url, name="test")
     transaction = service.transaction()
     await transaction.start()
-    uow = UnitOfWork(teller.store, service, Cause(), teller.clock())
+    uow = UnitOfWork(teller.store, PostgresSession(service), Cause(), teller.clock())
     await execute_account(uow, Deposit(account="a0", amount=7))
     await uow.flush()
     await teller.do(Deposit(account="a3", amount=1))
@@ -199,8 +200,8 @@ async def test_concurrent_writers_of_a_shared_row_lose_nothing(teller: Teller) -
 
     await asyncio.gather(*(teller.do(Deposit(account=f"a{n}", amount=1)) for n in range(20)))
 
-    async with teller.store.pool.acquire() as connection:
-        assert await HOLDINGS.find(connection, "ann") == HoldingRow("ann", 20, 20)
+    async with teller.store.session() as session:
+        assert await HOLDINGS.find(session, "ann") == HoldingRow("ann", 20, 20)
 
 
 async def test_the_services_role_writes_rows_but_cannot_swap_tables(teller: Teller) -> None:

@@ -19,6 +19,7 @@ from shared.service.auth import issue
 from shared.service.http import create_app
 from shared.service.settings import Settings
 from shared.store.connection import open_pool
+from shared.store.postgres import Postgres
 from shared.store.rebuild import Rebuilt, rebuild
 from shared.store.unit_of_work import Store
 from tests.conftest import Database
@@ -169,7 +170,7 @@ async def open_shop(database: Database) -> AsyncIterator[Shop]:
     pool = await open_pool(database.url, name=database.service, size=8)
     try:
         clock = Clock()
-        store = Store(pool, SERVICE.define(settings), epoch=1, clock=clock)
+        store = Store(Postgres(pool), SERVICE.define(settings), epoch=1, clock=clock)
         wired = SERVICE.wire(settings, store)
         await wired.prepare()
 

@@ -9,6 +9,7 @@ import pytest
 from services.cart.commands import price_list
 from shared.domain.ids import order_id, order_number
 from shared.events.cart import CartCheckedOut, CartStarted
+from shared.store.postgres import PostgresSession
 from tests.integration.services.cart.shop import CONTACT, LONDON, Shop
 
 pytestmark = pytest.mark.integration
@@ -191,7 +192,7 @@ async def test_twenty_lines_are_priced_by_two_queries(shop: Shop) -> None:
     queries: list[Any] = []
     async with shop.store.pool.acquire() as connection:
         with connection.query_logger(queries.append):
-            prices = await price_list(connection, skus, shop.clock())
+            prices = await price_list(PostgresSession(connection), skus, shop.clock())
     assert sorted(prices.products) == skus
     assert len(queries) == 2
 

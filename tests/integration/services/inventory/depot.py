@@ -20,12 +20,13 @@ from services.inventory.readmodels.stock_levels import STOCK_LEVELS, StockLevel
 from shared.domain.ids import MAIN_LOCATION, derive
 from shared.events.envelope import Actor, ActorKind, Cause, Recorded
 from shared.messaging.consumer import Consumer
-from shared.messaging.marks import StoredRecord
 from shared.service.auth import issue
 from shared.service.clock import utc_now
 from shared.service.http import create_app
 from shared.service.settings import Settings
 from shared.store.connection import open_pool
+from shared.store.marks import StoredRecord
+from shared.store.postgres import Postgres
 from shared.store.rebuild import Chunk, Rebuilt, rebuild
 from shared.store.unit_of_work import Store, UnitOfWork
 from tests.conftest import Database
@@ -128,8 +129,8 @@ class Depot:
 
     async def level(self, sku: str) -> StockLevel:
         """What there is of a sku."""
-        async with self.store.pool.acquire() as connection:
-            row = await STOCK_LEVELS.find(connection, sku, MAIN_LOCATION)
+        async with self.store.session() as session:
+            row = await STOCK_LEVELS.find(session, sku, MAIN_LOCATION)
         assert row is not None
         return row
 
@@ -140,8 +141,8 @@ class Depot:
 
     async def reservation(self, order_id: UUID) -> ReservationRow | None:
         """What is held for an order."""
-        async with self.store.pool.acquire() as connection:
-            return await RESERVATIONS.find(connection, order_id)
+        async with self.store.session() as session:
+            return await RESERVATIONS.find(session, order_id)
 
     async def rebuilt(self, heard: Sequence[Recorded[Any]] = ()) -> list[Rebuilt]:
         """What a rebuild of every read model finds, `heard` being the foreign events applied so far."""
@@ -183,7 +184,7 @@ async def open_depot(database: Database) -> AsyncIterator[Depot]:
     )
     pool = await open_pool(database.url, name=database.service, size=6)
     try:
-        store = Store(pool, SERVICE.define(settings), epoch=1, clock=utc_now)
+        store = Store(Postgres(pool), SERVICE.define(settings), epoch=1, clock=utc_now)
         wired = SERVICE.wire(settings, store)
         subscription = SERVICE.subscription(settings)
         assert subscription is not None

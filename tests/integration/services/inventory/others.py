@@ -34,8 +34,8 @@ from shared.events.orders import (
 from shared.events.registry import Registry
 from shared.events.returns import Disposition, ReceivedLine, ReturnReceived
 from shared.messaging.cloudevents import to_headers
-from shared.messaging.marks import StoredRecord
 from shared.messaging.topics import partition_of, topic_of
+from shared.store.marks import StoredRecord
 
 REGISTRY = Registry.of(orders, returns)
 AT = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)

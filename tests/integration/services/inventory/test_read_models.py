@@ -11,7 +11,7 @@ from services.inventory.domain.reservation import reservation_stream
 from services.inventory.readmodels.reservations import RESERVATIONS, ReservationRow
 from shared.events.envelope import Recorded
 from shared.events.returns import Disposition
-from shared.messaging.marks import StoredRecord
+from shared.store.marks import StoredRecord
 from tests.integration.services.inventory.depot import Depot
 from tests.integration.services.inventory.others import Order, Told
 

@@ -22,7 +22,7 @@ from shared.events.inventory import (
     StockRestocked,
 )
 from shared.events.returns import Disposition
-from shared.messaging.marks import StoredRecord
+from shared.store.marks import StoredRecord
 from tests.integration.services.inventory.depot import Depot
 from tests.integration.services.inventory.others import Order, Told
 

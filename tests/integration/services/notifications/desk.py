@@ -72,13 +72,14 @@ from shared.events.returns import (
 )
 from shared.messaging.cloudevents import to_headers
 from shared.messaging.consumer import Consumer
-from shared.messaging.marks import StoredRecord
 from shared.messaging.topics import partition_of, topic_of
 from shared.service.auth import issue
 from shared.service.http import create_app
 from shared.service.run import subscription_of
 from shared.service.vault import Vault
 from shared.store.connection import open_pool
+from shared.store.marks import StoredRecord
+from shared.store.postgres import Postgres
 from shared.store.unit_of_work import Store
 from shared.store.worker import Worker
 from tests.conftest import Database
@@ -397,7 +398,7 @@ async def open_desk(database: Database, smtp_port: int, **changes: str) -> Async
     pool = await open_pool(database.url, name=database.service, size=4)
     try:
         clock = Clock()
-        store = Store(pool, define(settings), epoch=1, clock=clock)
+        store = Store(Postgres(pool), define(settings), epoch=1, clock=clock)
         yield Desk(database, store, settings, clock)
     finally:
         await pool.close()

@@ -33,12 +33,13 @@ from shared.events.registry import Registry
 from shared.events.returns import RefundApproved
 from shared.messaging.cloudevents import to_headers
 from shared.messaging.consumer import Consumer
-from shared.messaging.marks import StoredRecord
 from shared.service.auth import issue
 from shared.service.http import create_app
 from shared.service.metrics import Sample
 from shared.service.vault import Vault
 from shared.store.connection import open_pool
+from shared.store.marks import StoredRecord
+from shared.store.postgres import Postgres
 from shared.store.rebuild import Rebuilt, rebuild
 from shared.store.unit_of_work import Store
 from shared.store.worker import Duties, Worker
@@ -286,7 +287,7 @@ async def open_shop(
     clock = Clock()
     pool = await open_pool(database.url, name="orders", size=8)
     try:
-        store = Store(pool, SERVICE.define(settings), epoch=1, clock=clock)
+        store = Store(Postgres(pool), SERVICE.define(settings), epoch=1, clock=clock)
         wired = SERVICE.wire(settings, store)
         subscription = SERVICE.subscription(settings)
         assert subscription is not None

@@ -19,11 +19,12 @@ from shared.events.envelope import Actor, ActorKind, Recorded
 from shared.events.registry import Registry
 from shared.messaging.cloudevents import to_headers
 from shared.messaging.consumer import Consumer
-from shared.messaging.marks import StoredRecord
 from shared.messaging.topics import partition_of, topic_of
 from shared.service.auth import issue
 from shared.service.http import create_app
 from shared.store.connection import Connection, open_pool
+from shared.store.marks import StoredRecord
+from shared.store.postgres import Postgres
 from shared.store.readmodel import ReadModel
 from shared.store.rebuild import Rebuilt, rebuild
 from shared.store.unit_of_work import Store
@@ -220,7 +221,7 @@ async def open_desk(database: Database, **changes: Any) -> AsyncIterator[Desk]:
     pool = await open_pool(database.url, name="returns", size=5)
     try:
         clock = Clock()
-        store = Store(pool, SERVICE.define(settings), epoch=1, clock=clock)
+        store = Store(Postgres(pool), SERVICE.define(settings), epoch=1, clock=clock)
         wired = SERVICE.wire(settings, store)
         await wired.prepare()
         app = create_app("returns", wired.router, {}, _fine)

@@ -8,7 +8,6 @@ from enum import StrEnum
 
 import orjson
 
-from shared.messaging.cloudevents import KafkaRecord
 from shared.store.connection import Connection, Record
 
 
@@ -55,13 +54,6 @@ class Parked:
     def failed_again(self, error: str, retry_at: datetime) -> "Parked":
         """The same record after one more failure."""
         return replace(self, reason=Reason.FAILED, error=error, attempts=self.attempts + 1, retry_at=retry_at)
-
-
-def stored(record: KafkaRecord) -> StoredRecord:
-    """A copy that does not depend on the broker client."""
-    return StoredRecord(
-        record.topic, record.partition, record.offset, record.key, record.value, tuple(record.headers)
-    )
 
 
 async def lock_marks(connection: Connection, consumer: str, streams: Iterable[str]) -> dict[str, Mark]:

@@ -1,0 +1,106 @@
+"""The outbox: events that their topic does not have yet, and what the relay remembers of the topic."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+import asyncpg
+
+from shared.events.envelope import Recorded
+from shared.store import streams
+from shared.store.connection import Connection, connect
+from shared.store.errors import CONNECTION_LOST
+
+_NEXT = """
+WITH o AS MATERIALIZED (SELECT position FROM outbox ORDER BY position LIMIT $1)
+SELECT o.position, e.stream_id, e.version, e.event_id, e.type, e.schema_version, e.occurred_at, e.data, e.meta
+FROM o JOIN events e USING (position) ORDER BY o.position
+"""
+
+_REMEMBER = """
+INSERT INTO relay_offsets (topic, partition, next_offset)
+SELECT $1, p, o FROM unnest($2::int[], $3::bigint[]) AS acked(p, o)
+ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+"""
+
+
+class Outbox(Protocol):
+    """One relay's hold on a service's outbox; losing it ends the leadership.
+
+    All raise the driver's errors (`shared.store.errors`) when the memory is away.
+    """
+
+    async def lead(self) -> bool:
+        """Try to become the one that empties this outbox; True once it is."""
+        ...
+
+    async def offsets(self, topic: str) -> dict[int, int]:
+        """By partition, a lower bound of where the topic must end, as far as it was acknowledged."""
+        ...
+
+    async def oldest(self, limit: int) -> Sequence[tuple[int, Recorded[bytes]]]:
+        """The oldest events to tell, by position, their JSON as it was written."""
+        ...
+
+    async def told(self, positions: Sequence[int], topic: str, acked: Mapping[int, int]) -> None:
+        """Forget these rows and remember the acknowledged offsets, in one transaction."""
+        ...
+
+    async def refill(self, public: frozenset[str]) -> int:
+        """Put every event of `public` categories back and forget the topic's offsets; gives how many."""
+        ...
+
+
+class PostgresOutbox:
+    """An outbox over one connection: the lock, the reading and the deleting share it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def lead(self) -> bool:
+        """Try to take the session's advisory lock."""
+        return bool(
+            await self._connection.fetchval("SELECT pg_try_advisory_lock(hashtext('orderflow relay'))")
+        )
+
+    async def offsets(self, topic: str) -> dict[int, int]:
+        """What `told` remembered."""
+        rows = await self._connection.fetch(
+            "SELECT partition, next_offset FROM relay_offsets WHERE topic = $1", topic
+        )
+        return {row["partition"]: row["next_offset"] for row in rows}
+
+    async def oldest(self, limit: int) -> Sequence[tuple[int, Recorded[bytes]]]:
+        """The oldest events to tell."""
+        rows = await self._connection.fetch(_NEXT, limit)
+        return [(row["position"], streams.as_stored(row)) for row in rows]
+
+    async def told(self, positions: Sequence[int], topic: str, acked: Mapping[int, int]) -> None:
+        """Forget rows, remember offsets."""
+        async with self._connection.transaction():
+            await self._connection.execute(
+                "DELETE FROM outbox WHERE position = ANY($1::bigint[])", list(positions)
+            )
+            await self._connection.execute(_REMEMBER, topic, list(acked), list(acked.values()))
+
+    async def refill(self, public: frozenset[str]) -> int:
+        """Put everything back."""
+        async with self._connection.transaction():
+            await self._connection.execute("DELETE FROM relay_offsets")
+            status = await self._connection.execute(
+                "INSERT INTO outbox (position) SELECT position FROM events "
+                "WHERE split_part(stream_id, '-', 1) = ANY($1::text[]) ON CONFLICT DO NOTHING",
+                sorted(public),
+            )
+        return int(status.rsplit(" ", 1)[1])
+
+
+@asynccontextmanager
+async def open_outbox(database_url: str, service: str) -> AsyncIterator[PostgresOutbox]:
+    """The outbox of a service's database, over a connection of its own that ends with the block."""
+    connection = await connect(database_url, name=f"{service} relay")
+    try:
+        yield PostgresOutbox(connection)
+    finally:
+        with suppress(asyncpg.PostgresError, *CONNECTION_LOST):
+            await connection.close(timeout=5)
