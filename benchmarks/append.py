@@ -32,6 +32,7 @@ from shared.events.envelope import Cause
 from shared.events.registry import Registry
 from shared.service.clock import utc_now
 from shared.store.connection import open_pool
+from shared.store.postgres import Postgres
 from shared.store.unit_of_work import Definition, Store, UnitOfWork
 
 AT_ONCE = 1_000
@@ -193,7 +194,7 @@ async def _run(execute: Execute, command: Any, uow: UnitOfWork) -> None:
 async def _store(database: Database, definition: Definition, connections: int) -> AsyncIterator[Store]:
     pool = await open_pool(database.url, name="bench", size=connections)
     try:
-        yield Store(pool, definition, epoch=1, clock=utc_now)
+        yield Store(Postgres(pool), definition, epoch=1, clock=utc_now)
     finally:
         await pool.close()
 

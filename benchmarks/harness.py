@@ -197,5 +197,11 @@ async def servers(benchmark: Benchmark, *, rounds: int, scale: float) -> AsyncIt
             )
 
 
+async def until(done: Callable[[], bool]) -> None:
+    """Look every 2 ms; a contest ends the wait when the run takes too long."""
+    while not done():  # noqa: ASYNC110 - what is watched knows nothing of events
+        await asyncio.sleep(0.002)
+
+
 def _progress(line: str) -> None:
     print(f"  {line}", file=sys.stderr, flush=True)
