@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra sandbox
 
-.PHONY: help demo up demo-compose test bench-peers lint format contracts lock clean
+.PHONY: help demo up demo-compose test chaos bench-peers lint format contracts lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ test: $(DEV) ## all tests, four files at a time: they mostly wait; make test ARG
 
 bench-peers: $(BENCH) ## measure against peers, about 12 minutes; make bench-peers ARGS='append --quick' runs some
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: MINUTES ?= 2
+chaos: $(DEV) ## the whole platform under load and kills for MINUTES=2; SEED=S repeats a run's faults
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lint: $(DEV) ## ruff and mypy --strict
 	@$(BIN)/ruff check .

@@ -5,7 +5,7 @@ import base64
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from sandbox.postgres import PostgresProcess
 from sandbox.supervisor import Program, Supervisor
 from shared.events.envelope import ActorKind
 from shared.messaging.topics import ensure_topics, topic_of
+from shared.service.settings import Role
 from shared.store.migrate import migrate, provision
 
 SERVERS = ("broker", "provider", "smtp", "mail")
@@ -60,25 +61,25 @@ async def running_platform(
         await supervisor.start(
             Program(name=POSTGRES, command=postgres.command(), ready=postgres.ready),
             Program(name=BROKER, command=broker.command(), ready=broker.ready),
-            _provider(state_dir, platform, provider_options, probes),
-            _mail(state_dir, platform, probes),
+            provider_program(state_dir, platform, provider_options, probes),
+            mail_program(state_dir, platform, probes),
         )
         await prepare_databases(postgres.admin_url(), platform)
         await ensure_topics(platform.kafka_bootstrap_servers, [topic_of(name) for name in SERVICES])
         platform.save(state_dir / FILE_NAME)
-        await supervisor.start(*(_service(platform, name, probes) for name in SERVICES))
+        await supervisor.start(*(service_program(platform, name, probes) for name in SERVICES))
         yield Running(platform=platform, supervisor=supervisor)
 
 
-async def prepare_databases(admin_url: str, platform: Platform) -> None:
-    """A database, a role and all migrations for every service; safe to repeat."""
+async def prepare_databases(admin_url: str, platform: Platform, services: Sequence[str] = SERVICES) -> None:
+    """A database, a role and all migrations for each of these services; safe to repeat."""
     admin = await asyncpg.connect(admin_url)
     try:
-        for name in SERVICES:
+        for name in services:
             await provision(admin, name, secrets.token_urlsafe())
     finally:
         await admin.close()
-    for name in SERVICES:
+    for name in services:
         owner = await asyncpg.connect(platform.services[name].owner_database_url)
         try:
             await migrate(owner, service_of(name).migrations)
@@ -126,22 +127,35 @@ def _describe(
     )
 
 
-def _service(platform: Platform, name: str, probes: httpx.AsyncClient) -> Program:
-    address = platform.services[name]
+def service_program(
+    platform: Platform,
+    name: str,
+    probes: httpx.AsyncClient,
+    *,
+    role: Role = Role.ALL,
+    port: int | None = None,
+    instance: int = 1,
+    after: tuple[str, ...] = (POSTGRES, BROKER),
+) -> Program:
+    """A process of a service in a role; `port` None: the service's own, where everybody looks for its API."""
+    environment, suffix = platform.environment(name), f"-{instance}" if instance > 1 else ""
+    if port is not None:
+        environment["PORT"] = str(port)
     return Program(
-        name=name,
+        name=(name if role is Role.ALL else f"{name}-{role}") + suffix,
         command=Command(
-            argv=(sys.executable, "-m", f"services.{name}"),
-            env={**_environment(), **platform.environment(name), "INSTANCE": f"{name}-1"},
+            argv=(sys.executable, "-m", f"services.{name}", "--role", role),
+            env={**_environment(), **environment, "INSTANCE": f"{name}-{instance}"},
         ),
-        ready=_answers(probes, f"{address.url}/readyz"),
-        after=(POSTGRES, BROKER),
+        ready=_answers(probes, f"http://127.0.0.1:{environment['PORT']}/readyz"),
+        after=after,
     )
 
 
-def _provider(
+def provider_program(
     state_dir: Path, platform: Platform, options: tuple[str, ...], probes: httpx.AsyncClient
 ) -> Program:
+    """The sandbox payment provider, which tells orders what became of payments."""
     webhooks = f"{platform.services['orders'].url}/webhooks/payments"
     return Program(
         name="provider",
@@ -157,7 +171,8 @@ def _provider(
     )
 
 
-def _mail(state_dir: Path, platform: Platform, probes: httpx.AsyncClient) -> Program:
+def mail_program(state_dir: Path, platform: Platform, probes: httpx.AsyncClient) -> Program:
+    """The sandbox mail server."""
     return Program(
         name="mail",
         command=Command(

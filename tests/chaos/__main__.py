@@ -1,0 +1,181 @@
+"""`python -m tests.chaos --minutes N --seed S`: the platform under load and faults, judged from outside."""
+
+import argparse
+import asyncio
+import logging
+import os
+import random
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from time import monotonic
+
+import httpx
+
+from cli.proofs import prove, wait_until_quiet
+from tests.chaos.client import Client, Refused, Unanswered
+from tests.chaos.disk import CannotMount, hide_mounts
+from tests.chaos.faults import Injector, schedule
+from tests.chaos.history import Finding, History, Told, check, check_ends
+from tests.chaos.load import Market
+from tests.chaos.stack import Stack, running_stack
+from tests.chaos.verdict import Recovered, Result
+from tests.chaos.world import World, look_at
+from tests.waiting import pause
+
+QUIET_WITHIN_S = 400.0
+INTERRUPTED = 130
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=2.0, help="how long faults happen")
+    parser.add_argument("--seed", type=int, help="order of the faults; a new one each run by default")
+    parser.add_argument("--rate", type=float, default=1.0, help="orders a second")
+    parser.add_argument("--at-once", type=int, default=30, help="orders under way at most")
+    parser.add_argument("--keep", type=Path, help="folder that gets the history and the logs")
+    return parser.parse_args()
+
+
+async def chaos(chosen: argparse.Namespace, seed: int, state: Path, no_disk: str | None) -> Result:
+    """One run on a stack of its own, which is gone when this returns."""
+    limits = httpx.Limits(max_connections=200, max_keepalive_connections=100)
+    with History(state / "history.jsonl") as history:
+        async with (
+            running_stack(state, no_disk=no_disk) as stack,
+            httpx.AsyncClient(limits=limits, trust_env=False) as http,
+        ):
+            market = Market(stack.platform, Client(http, history, random.Random()), random.Random())
+            injector = Injector(stack)
+            recovered = await _run(chosen, seed, stack, market, injector)
+            _say("the load has ended; waiting until all is quiet")
+            restless = await wait_until_quiet(stack.platform, QUIET_WITHIN_S)
+            _say("checking what is there against the history, and all laws")
+            proofs = await prove(stack.platform, quiescent=True, rebuild=True)
+            world = await look_at(stack.platform)
+            kills, no_disk = injector.kills, stack.no_disk
+    told = await asyncio.to_thread(_read, state / "history.jsonl")
+    return Result(
+        recovered=recovered,
+        findings=_findings(told, world),
+        broken=[str(violation) for proof in proofs.proofs for violation in proof.violations],
+        restless=restless,
+        kills=kills,
+        no_disk=no_disk,
+        numbers=_numbers(told, world, market),
+    )
+
+
+async def _run(
+    chosen: argparse.Namespace, seed: int, stack: Stack, market: Market, injector: Injector
+) -> list[Recovered]:
+    """Faults one after another under steady load, each until a new order has gone all the way."""
+    recovered: list[Recovered] = []
+    stop = asyncio.Event()
+    await market.open()
+    await market.order_now()
+    _say("the platform is up; faults begin")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(market.trade(stop, rate=chosen.rate, most=chosen.at_once))
+        give_up = monotonic() + 60 * chosen.minutes
+        pauses = random.Random(seed)
+        for fault in schedule(seed, stack.services, with_disk=stack.no_disk is None):
+            if monotonic() > give_up:
+                break
+            market.client.history.fault = fault.number
+            try:
+                began = await injector.inject(fault)
+            finally:
+                injector.thaw()
+            recovered.append(Recovered(fault, await _recovery(market, began)))
+            seconds = recovered[-1].seconds
+            _say(f"{fault}: {'never recovered' if seconds is None else f'{seconds:.1f} s'}")
+            await pause(pauses.uniform(0.2, 1.5))
+        stop.set()
+    return recovered
+
+
+async def _recovery(market: Market, began: float) -> float | None:
+    """Seconds from `began` until an order placed now has gone through all services; None if it does not."""
+    try:
+        await market.order_now()
+    except (Refused, Unanswered) as error:
+        market.surprises.append(f"probe: {error}")
+        return None
+    return monotonic() - began
+
+
+def _findings(told: Told, world: World) -> list[Finding]:
+    return [
+        *check(told, world.found, world.by_itself),
+        *check_ends(told, world.ends, world.captured),
+    ]
+
+
+def _numbers(told: Told, world: World, market: Market) -> dict[str, object]:
+    outcomes = Counter(request.outcome for request in told.requests.values())
+    tries = sum(len(request.answers) for request in told.requests.values())
+    ends = Counter(world.ends.values())
+    surprises = Counter(market.surprises)
+    return {
+        "requests": f"{sum(outcomes.values())} in {tries} tries, "
+        + ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())),
+        "orders": f"{len(told.orders)} acknowledged; "
+        + ", ".join(f"{number} {end.lower()}" for end, number in sorted(ends.items())),
+        "surprises": "; ".join(f"{text} ({number})" for text, number in surprises.most_common(8)) or "none",
+    }
+
+
+def _read(path: Path) -> Told:
+    with path.open(encoding="utf-8") as lines:
+        return Told.read(lines)
+
+
+def _keep(state: Path, to: Path) -> None:
+    """Copy what tells about a run to where it stays."""
+    to.mkdir(parents=True, exist_ok=True)
+    shutil.copy(state / "history.jsonl", to)
+    shutil.copytree(state / "logs", to / "logs", dirs_exist_ok=True)
+    _say(f"history and logs are in {to}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - for the person who waits
+
+
+def main() -> int:
+    """Run, print the table; 0 if nothing was lost or doubled and all recovered in time, else 1."""
+    chosen = options()
+    seed = secrets.randbelow(10**6) if chosen.seed is None else chosen.seed
+    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
+    no_disk = None if os.geteuid() == 0 else "only root may mount"
+    try:
+        if no_disk is None:
+            hide_mounts()
+    except CannotMount as error:
+        no_disk = str(error)
+    _say(f"chaos for {chosen.minutes:g} minutes, seed {seed}")
+    state = Path(tempfile.mkdtemp(prefix="orderflow-chaos-"))
+    try:
+        result = asyncio.run(chaos(chosen, seed, state, no_disk))
+        print(f"MINUTES={chosen.minutes:g} SEED={seed}")  # noqa: T201
+        for line in result.lines():
+            print(line)  # noqa: T201
+        if chosen.keep:
+            _keep(state, chosen.keep)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _say("chaos: interrupted; nothing keeps running")
+        return INTERRUPTED
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+    return 1 if result.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
