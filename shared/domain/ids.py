@@ -1,5 +1,7 @@
 """Ids that a retry finds again: each is derived from what it stands for, one uuid5 namespace per kind."""
 
+from functools import cache
+from hashlib import sha1
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 _ROOT = uuid5(NAMESPACE_URL, "https://orderflow.dev/ids")
@@ -8,7 +10,13 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 def derive(kind: str, *parts: object) -> UUID:
     """The id of `kind` for `parts`: the same parts always give the same id, other kinds never collide."""
-    return uuid5(uuid5(_ROOT, kind), "\x1f".join(str(part) for part in parts))
+    name = "\x1f".join(map(str, parts)).encode()
+    return UUID(bytes=sha1(_namespace(kind) + name, usedforsecurity=False).digest()[:16], version=5)
+
+
+@cache
+def _namespace(kind: str) -> bytes:
+    return uuid5(_ROOT, kind).bytes
 
 
 MAIN_LOCATION = derive("location", "main")

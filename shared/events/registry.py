@@ -53,7 +53,7 @@ class Registry:
 
     def encode(self, event: object) -> bytes:
         """The event's JSON at its newest schema version. Raises UnknownEventType."""
-        return self._adapter(type(event).__name__).dump_json(event)
+        return self._adapter(type(event).__name__).serializer.to_json(event)
 
     def decode(self, type_name: str, schema_version: int, data: bytes) -> Any:
         """The event that `data` holds, lifted to the newest version.
@@ -64,7 +64,7 @@ class Registry:
         adapter = self._adapter(type_name)
         newest = self.schema_version(type_name)
         if schema_version == newest:
-            return adapter.validate_json(data)
+            return adapter.validator.validate_json(data)
         if not 1 <= schema_version < newest:
             raise ValueError(f"{type_name} has versions 1 to {newest}, not {schema_version}")
         document: JsonObject = orjson.loads(data)

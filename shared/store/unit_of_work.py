@@ -50,6 +50,7 @@ class UnitOfWork:
         self._store = store
         self._cause = cause
         self._streams: dict[str, _Stream] = {}
+        self._replaced: list[tuple[str, _Stream]] = []
         self._correlation = cause.correlation_id
         self._events: list[Recorded[Any]] = []
         self._wanted: list[todo.Entry] = []
@@ -68,7 +69,7 @@ class UnitOfWork:
 
     async def prefetch(self, stream_ids: Iterable[str]) -> None:
         """Load streams in one query, so that the `state` calls that follow ask the database nothing."""
-        missing = sorted(set(stream_ids) - self._streams.keys())
+        missing = sorted({stream for stream in stream_ids if stream not in self._streams})
         if not missing:
             return
         found = await self.session.load(self._store.registry, missing)
@@ -114,6 +115,7 @@ class UnitOfWork:
             version += 1
             state = evolve(state, data, self.now)
             self._events.append(self._record(stream, version, data, self._correlation))
+        self._replaced.append((stream, found))
         self._streams[stream] = _Stream(found.loaded, version, found.before, state, found.correlation_id)
 
     def want(self, wanted: todo.Wanted, cause_id: UUID) -> None:
@@ -140,13 +142,14 @@ class UnitOfWork:
     @contextmanager
     def attempt(self, cause: Cause) -> Iterator[None]:
         """Decide for `cause`; if the block raises, nothing of it stays in this unit of work."""
-        saved = (self._cause, self._correlation, dict(self._streams), len(self._events), len(self._wanted))
+        saved = (self._cause, self._correlation, len(self._replaced), len(self._events), len(self._wanted))
         self._cause, self._correlation = cause, cause.correlation_id
         try:
             yield
         except BaseException:
-            loaded = {s: f for s, f in self._streams.items() if s not in saved[2]}
-            self._streams = {**{s: _fresh(f) for s, f in loaded.items()}, **saved[2]}
+            while len(self._replaced) > saved[2]:
+                stream, before = self._replaced.pop()
+                self._streams[stream] = before
             del self._events[saved[3] :]
             del self._wanted[saved[4] :]
             raise
@@ -214,10 +217,6 @@ class UnitOfWork:
             data=data,
             traceparent=self._cause.traceparent,
         )
-
-
-def _fresh(found: _Stream) -> _Stream:
-    return _Stream(found.loaded, found.loaded, found.before, found.before, found.correlation_id)
 
 
 def _own_correlation(stream: str) -> UUID:
