@@ -55,12 +55,16 @@ class ProviderCalls:
         }
 
     async def _create_intent(self, row: Todo) -> Outcome:
-        """Open an intent for the buyer; if it is no longer wanted, make sure that nobody can pay it."""
+        """Open an intent for the buyer; if it is no longer wanted, make sure that nobody can pay it.
+
+        The answer to `create` may be older than a payment, even by the first try of this call: only a new
+        look tells whether there is something to cancel.
+        """
         wanted = call_of(row)
         order, placed = await self._load(wanted.order_id)
         if _payable(order, wanted.target):
             intent = order.intents[wanted.target]
-            made: ProviderIntent | None = await self._answered(
+            await self._answered(
                 self._provider.create(
                     intent.intent_id,
                     order.order_id,
@@ -71,12 +75,11 @@ class ProviderCalls:
                 )
             )
             order, _ = await self._load(wanted.order_id)
-            if _payable(order, wanted.target):
-                return _NOTHING
-        else:
-            made = await self._provider.find(wanted.target)
-        if made and made.standing is Standing.UNPAID:
-            await self._answered(self._provider.cancel(made, f"{row.todo_id}/close"))
+        if not _unwanted(order, wanted.target):
+            return _NOTHING
+        found = await self._provider.find(wanted.target)
+        if found and found.standing is Standing.UNPAID:
+            await self._answered(self._provider.cancel(found, f"{row.todo_id}/close"))
         return _NOTHING
 
     async def _close_intent(self, row: Todo) -> Outcome:
@@ -194,6 +197,10 @@ class ProviderCalls:
 
 def _payable(order: Order, intent_id: UUID) -> bool:
     return not order.cancelled and order.intents[intent_id].status is IntentStatus.OPEN
+
+
+def _unwanted(order: Order, intent_id: UUID) -> bool:
+    return order.cancelled or order.intents[intent_id].status is IntentStatus.CLOSED
 
 
 def _what_became(wanted: EffectWanted, found: ProviderIntent | None, now: datetime) -> OrderCommand:

@@ -230,7 +230,7 @@ class Shop:
             await pool.close()
 
 
-class CancelledMeanwhile(SandboxProvider):
+class SlowToCreate(SandboxProvider):
     """The provider, slow: while it makes an intent, something else happens."""
 
     def __init__(self, client: httpx.AsyncClient, meanwhile: Callable[[], Awaitable[None]]) -> None:

@@ -17,8 +17,8 @@ from tests.integration.sandbox.shop import open_shop as open_letterbox
 from tests.integration.services.orders.shop import (
     REFUND,
     SECRET,
-    CancelledMeanwhile,
     Shop,
+    SlowToCreate,
     granted,
     open_shop,
 )
@@ -176,12 +176,29 @@ async def test_a_cancelled_order_never_gets_a_payable_intent(shop: Shop) -> None
 async def test_a_cancel_while_the_intent_is_made_leaves_nothing_to_pay(shop: Shop) -> None:
     await shop.place(CHECKOUT, CART_ID)
     await shop.secure_stock(ORDER_ID, CHECKOUT, work=False)
-    await shop.worker_with(CancelledMeanwhile(shop.provider, lambda: cancel(shop))).run_due()
+    await shop.worker_with(SlowToCreate(shop.provider, lambda: cancel(shop))).run_due()
     (intent,) = (await shop.provider.get("/v1/payment_intents", params={"reference": str(INTENT)})).json()[
         "data"
     ]
     assert intent["status"] == "canceled"
     assert await shop.statuses(ORDER_ID) == ("CANCELLED", "VOIDED", "UNFULFILLED")
+
+
+async def test_a_payment_while_the_intent_is_made_stays(shop: Shop) -> None:
+    """The provider's answer says unpaid, and is older than the payment."""
+    await shop.place(CHECKOUT, CART_ID)
+    await shop.secure_stock(ORDER_ID, CHECKOUT, work=False)
+
+    async def paid() -> None:
+        await shop.pay(ORDER_ID)
+        await shop.forward(1)
+
+    await shop.worker_with(SlowToCreate(shop.provider, paid)).run_due()
+    (intent,) = (await shop.provider.get("/v1/payment_intents", params={"reference": str(INTENT)})).json()[
+        "data"
+    ]
+    assert intent["status"] == "requires_capture"
+    assert await shop.statuses(ORDER_ID) == ("CONFIRMED", "AUTHORIZED", "UNFULFILLED")
 
 
 async def test_a_capture_whose_answer_was_lost_is_not_made_twice(shop: Shop) -> None:
