@@ -45,7 +45,8 @@ class CapturePayment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordCaptureResult:
-    """What became of a capture. A failure counts once per `attempt` (from 1); `final`: no more tries."""
+    """What became of a capture. `final`: no more tries; any other failure counts once, for the `attempt`
+    (from 1) that is under way."""
 
     order_id: UUID
     capture_id: UUID
@@ -185,7 +186,7 @@ def _capture_failed(
     if capture.status is not CaptureStatus.REQUESTED:
         return []
     final = command.final or order.cancelled
-    if not final and command.attempt <= capture.failures:
+    if not final and command.attempt != capture.failures + 1:
         return []
     failed = CaptureFailed(
         capture_id=capture.capture_id, amount=capture.amount, code=command.code, final=final

@@ -124,6 +124,9 @@ class TestRecordCaptureResult:
         scenario.when(FAIL).then()
         scenario.when(replace(FAIL, attempt=2)).then(FAILED)
 
+    def test_a_failure_of_an_attempt_that_was_never_made_is_none(self) -> None:
+        given(s.ORDER, *s.ALL_SHIPPED).when(replace(FAIL, attempt=2)).then()
+
     def test_success_after_a_failure(self) -> None:
         given(s.ORDER, *s.ALL_SHIPPED, FAILED).when(s.CAPTURE_DONE).then(s.captured(s.TO_CAPTURE_ALL), s.PAID)
 
