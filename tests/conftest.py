@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -42,6 +43,13 @@ async def broker() -> AsyncIterator[Broker]:
 @pytest.fixture
 async def make_database(postgres: str) -> AsyncIterator[MakeDatabase]:
     """Makes migrated databases, `await make_database(migrations, prefix)`, and drops them after the test."""
+    async with databases(postgres) as make:
+        yield make
+
+
+@asynccontextmanager
+async def databases(postgres: str) -> AsyncIterator[MakeDatabase]:
+    """Makes migrated databases on the server of this superuser's URL, and drops them after the block."""
     made: list[str] = []
 
     async def make(migrations: Path, prefix: str = "service", *, admin_url: str = postgres) -> Database:
@@ -63,14 +71,16 @@ async def make_database(postgres: str) -> AsyncIterator[MakeDatabase]:
             await owner.close()
         return database
 
-    yield make
-    admin = await asyncpg.connect(postgres)
     try:
-        for service in made:
-            await admin.execute(f"DROP DATABASE {service} WITH (FORCE)")
-            await admin.execute(f"DROP ROLE {service}")
+        yield make
     finally:
-        await admin.close()
+        admin = await asyncpg.connect(postgres)
+        try:
+            for service in made:
+                await admin.execute(f"DROP DATABASE {service} WITH (FORCE)")
+                await admin.execute(f"DROP ROLE {service}")
+        finally:
+            await admin.close()
 
 
 def _at(url: str, database: str, *, user: str = "", password: str = "") -> str:

@@ -4,11 +4,11 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import httpx
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
 from services.orders.psp import BadSignature, Notice, NoticeKind, ProviderIntent, Refused, Standing
 from shared.events.common import CaptureMode
@@ -111,18 +111,23 @@ def _by_reference(operations: Sequence[Mapping[str, Any]]) -> dict[UUID, str]:
     return {UUID(each["reference"]): each["id"] for each in operations if each["reference"]}
 
 
+_Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
+FAR_OUT = 10**15
+"""No order costs more minor units than this."""
+
+
 class _Webhook(BaseModel):
-    id: str
-    type: str
-    reference: str
-    amount: int
-    provider_ref: str
-    capture_reference: str | None
-    method_label: str | None
+    id: Annotated[_Text, Field(min_length=1)]
+    type: _Text
+    reference: _Text
+    amount: int = Field(ge=0, le=FAR_OUT)
+    provider_ref: _Text
+    capture_reference: _Text | None
+    method_label: _Text | None
     risk: Risk
     multicapture: bool
     expires_at: AwareDatetime | None
-    decline_code: str | None
+    decline_code: _Text | None
     metadata: dict[str, str]
 
 

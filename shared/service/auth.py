@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Annotated
 
 import jwt
-from fastapi import Request
+from fastapi import Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from shared.events.envelope import Actor, ActorKind
 from shared.service.problems import Problem
@@ -14,6 +16,9 @@ ISSUER = "orderflow"
 STAFF = frozenset({ActorKind.OPERATOR, ActorKind.ADMIN})
 ANYONE = frozenset({ActorKind.CUSTOMER, ActorKind.OPERATOR, ActorKind.ADMIN})
 ADMINS = frozenset({ActorKind.ADMIN})
+
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))]
+"""Says in the OpenAPI document that a token is needed; what it is worth is the Authenticator's to say."""
 
 
 def issue(key: str, actor: Actor, now: datetime, valid_for: timedelta = timedelta(hours=12)) -> str:
@@ -50,10 +55,10 @@ class Authenticator:
             raise _unauthenticated("The token is not of a person.")
         return actor
 
-    def require(self, kinds: frozenset[ActorKind]) -> Callable[[Request], Actor]:
+    def require(self, kinds: frozenset[ActorKind]) -> Callable[..., Actor]:
         """A FastAPI dependency that gives the actor, if it is one of `kinds`; else 401 or 403."""
 
-        def dependency(request: Request) -> Actor:
+        def dependency(request: Request, _documented: Bearer = None) -> Actor:
             actor = self.actor_of(request)
             if actor is None:
                 raise _unauthenticated("A token is needed: Authorization: Bearer <token>.")

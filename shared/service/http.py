@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from starlette.middleware.base import RequestResponseEndpoint
 
@@ -22,7 +23,13 @@ CHECK_TIMEOUT_S = 2.0
 
 def create_app(name: str, router: APIRouter | None, ready: dict[str, Check], alive: Check) -> FastAPI:
     """The app of one process of service `name`; `ready` are named checks for /readyz."""
-    app = FastAPI(title=f"orderflow {name}", version="1", docs_url="/docs", redoc_url=None)
+    app = FastAPI(
+        title=f"orderflow {name}",
+        version="1",
+        docs_url="/docs",
+        redoc_url=None,
+        responses=problems.DOCUMENTED,
+    )
     problems.install(app)
     app.include_router(_operations(ready, alive))
     if router is not None:
@@ -61,7 +68,7 @@ def _operations(ready: dict[str, Check], alive: Check) -> APIRouter:
         await asyncio.gather(*(_pass(name, check) for name, check in ready.items()))
         return {"status": "ready"}
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus text format; gauges are sampled beforehand, so this never asks the database."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

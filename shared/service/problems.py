@@ -24,6 +24,32 @@ UNPROCESSABLE = {
 }
 
 
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": description,
+        "content": {
+            "application/problem+json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "type": {"type": "string", "pattern": f"^{TYPE_PREFIX}"},
+                        "title": {"type": "string"},
+                        "status": {"type": "integer"},
+                        "detail": {"type": "string"},
+                    },
+                    "required": ["type", "title", "status", "detail"],
+                }
+            }
+        },
+    }
+    for status, description in (
+        ("4XX", "The request cannot be done as it stands; `type` says why"),
+        ("503", "Not now; send the request again"),
+    )
+}
+"""What every operation's OpenAPI document says of its problems."""
+
+
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
     """An answer that is not what the caller wished. `code` becomes the type, `extra` further members."""
 
