@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -70,34 +71,48 @@ class Incoming:
 
 def to_headers(event: Recorded[Any], service: str) -> Headers:
     """The CloudEvents attributes of an event that `service` owns."""
+    source, kind, schema = _of_type(service, event.type, event.schema_version)
     headers = [
-        ("ce_specversion", "1.0"),
-        ("ce_id", str(event.event_id)),
-        ("ce_source", f"/orderflow/{service}"),
-        ("ce_type", event.type),
-        ("ce_time", event.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z")),
-        ("ce_subject", event.stream),
-        ("ce_sequence", str(event.version)),
-        ("ce_epoch", str(event.epoch)),
-        ("ce_actor", f"{event.actor.kind}:{event.actor.id}"),
-        ("ce_dataschema", f"schemas/{service}/{event.type}.v{event.schema_version}.json"),
-        ("ce_correlationid", str(event.correlation_id)),
-        ("content-type", "application/json"),
+        _SPEC_VERSION,
+        ("ce_id", str(event.event_id).encode()),
+        source,
+        kind,
+        ("ce_time", event.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z").encode()),
+        ("ce_subject", event.stream.encode()),
+        ("ce_sequence", b"%d" % event.version),
+        ("ce_epoch", b"%d" % event.epoch),
+        ("ce_actor", f"{event.actor.kind}:{event.actor.id}".encode()),
+        schema,
+        ("ce_correlationid", str(event.correlation_id).encode()),
+        _CONTENT_TYPE,
     ]
     if event.causation_id is not None:
-        headers.append(("ce_causationid", str(event.causation_id)))
+        headers.append(("ce_causationid", str(event.causation_id).encode()))
     if event.traceparent is not None:
-        headers.append(("traceparent", event.traceparent))
-    return [(name, value.encode()) for name, value in headers]
+        headers.append(("traceparent", event.traceparent.encode()))
+    return headers
+
+
+_SPEC_VERSION = ("ce_specversion", b"1.0")
+_CONTENT_TYPE = ("content-type", b"application/json")
+
+
+@lru_cache(maxsize=1024)
+def _of_type(service: str, event_type: str, schema_version: int) -> Headers:
+    """The attributes that all events of a type share."""
+    return (
+        ("ce_source", f"/orderflow/{service}".encode()),
+        ("ce_type", event_type.encode()),
+        ("ce_dataschema", f"schemas/{service}/{event_type}.v{schema_version}.json".encode()),
+    )
 
 
 def parse(record: KafkaRecord) -> Incoming:
     """The record's envelope. Raises Malformed, whatever the headers hold."""
     try:
-        headers = {name: value.decode() for name, value in record.headers if value is not None}
-        subject = headers["ce_subject"]
-        kind, _, actor = headers["ce_actor"].partition(":")
-        causation = headers.get("ce_causationid")
+        headers = {name: value for name, value in record.headers if value is not None}
+        subject = headers["ce_subject"].decode()
+        causation, trace = headers.get("ce_causationid"), headers.get("traceparent")
         version, epoch = int(headers["ce_sequence"]), int(headers["ce_epoch"])
         if (
             version < 1
@@ -112,14 +127,14 @@ def parse(record: KafkaRecord) -> Incoming:
             stream=subject,
             version=version,
             epoch=epoch,
-            event_id=UUID(headers["ce_id"]),
-            type=headers["ce_type"],
+            event_id=UUID(headers["ce_id"].decode()),
+            type=headers["ce_type"].decode(),
             schema_version=_schema_version(headers["ce_dataschema"]),
-            occurred_at=datetime.fromisoformat(headers["ce_time"]).astimezone(UTC),
-            correlation_id=UUID(headers["ce_correlationid"]),
-            causation_id=UUID(causation) if causation else None,
-            actor=Actor(ActorKind(kind), actor),
-            traceparent=headers.get("traceparent"),
+            occurred_at=_instant(headers["ce_time"].decode()),
+            correlation_id=UUID(headers["ce_correlationid"].decode()),
+            causation_id=UUID(causation.decode()) if causation else None,
+            actor=_actor(headers["ce_actor"]),
+            traceparent=trace.decode() if trace is not None else None,
         )
     except Malformed:
         raise
@@ -127,6 +142,18 @@ def parse(record: KafkaRecord) -> Incoming:
         raise Malformed(f"{type(error).__name__}: {error}") from error
 
 
-def _schema_version(dataschema: str) -> int:
+def _instant(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo is UTC else at.astimezone(UTC)
+
+
+@lru_cache(4096)
+def _schema_version(dataschema: bytes) -> int:
     """The 2 of `schemas/orders/OrderPlaced.v2.json`."""
-    return int(dataschema.rsplit(".v", 1)[1].removesuffix(".json"))
+    return int(dataschema.decode().rsplit(".v", 1)[1].removesuffix(".json"))
+
+
+@lru_cache(4096)
+def _actor(text: bytes) -> Actor:
+    kind, _, actor = text.decode().partition(":")
+    return Actor(ActorKind(kind), actor)

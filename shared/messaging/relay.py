@@ -5,21 +5,28 @@ elected by a lock of the outbox; the others stand by.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 import asyncpg
 import structlog
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
 
+from shared.events.envelope import Recorded
 from shared.messaging.topic_writer import Acknowledged, TopicWriter
 from shared.messaging.topics import topic_of
 from shared.store.errors import CONNECTION_LOST
 from shared.store.outbox import Outbox
 
 log = structlog.get_logger(__name__)
+
+S = TypeVar("S")
+T = TypeVar("T")
+Rows: TypeAlias = Sequence[tuple[int, Recorded[bytes]]]
 
 SENT = Counter("orderflow_relay_events_sent", "Events acknowledged by the broker", ["service"])
 LEADER = Gauge("orderflow_relay_leader", "1 while this process is the service's relay", ["service"])
@@ -101,22 +108,41 @@ class Relay:
                 await self._check_for_loss(topic)
                 check_at = loop.time() + self._settings.check_every_s
             self._wake.clear()
-            if not await self.send_chunk(outbox, topic):
+            due = partial(_is_set_or_after, stop, check_at)
+            if not await self.send_chunks(outbox, topic, due):
                 await _wait_either(stop, self._wake, self._settings.poll_s)
 
-    async def send_chunk(self, outbox: Outbox, topic: TopicWriter) -> int:
-        """Send the oldest outbox rows and delete them once all are acknowledged; gives how many.
+    async def send_chunks(self, outbox: Outbox, topic: TopicWriter, enough: Callable[[], bool]) -> int:
+        """Send chunk after chunk of the oldest outbox rows until none is left, or `enough`; gives how many.
 
-        On any failure nothing is deleted, so the whole chunk is sent again.
+        While a chunk is under way, the rows of the one before are deleted and the next one is read, which is
+        sent once all of this one is acknowledged. On any failure what was not deleted is sent again.
         """
-        rows = await outbox.oldest(self._settings.chunk)
-        if not rows:
-            return 0
-        acked = self._least_ends(await topic.send([event for _, event in rows]))
-        await outbox.told([position for position, _ in rows], self._topic, acked)
-        self._next |= acked
-        SENT.labels(self._settings.service).inc(len(rows))
-        return len(rows)
+        count = 0
+        told: _Chunk | None = None
+        chunk = _Chunk(await outbox.oldest(self._settings.chunk))
+        while chunk.rows:
+            batches, ahead = await _both(
+                topic.send([event for _, event in chunk.rows]), self._turn(outbox, told, chunk)
+            )
+            chunk.acked = self._least_ends(batches)
+            self._next |= chunk.acked
+            count += len(chunk.rows)
+            told, chunk = chunk, _Chunk(() if enough() else ahead)
+        if told is not None:
+            await self._tell(outbox, told)
+        return count
+
+    async def _turn(self, outbox: Outbox, told: "_Chunk | None", under_way: "_Chunk") -> Rows:
+        """What the outbox is asked while a chunk is under way."""
+        if told is not None:
+            await self._tell(outbox, told)
+        return await outbox.oldest(self._settings.chunk, under_way.positions)
+
+    async def _tell(self, outbox: Outbox, chunk: "_Chunk") -> None:
+        """Delete the rows of an acknowledged chunk."""
+        await outbox.told(chunk.positions, self._topic, chunk.acked)
+        SENT.labels(self._settings.service).inc(len(chunk.rows))
 
     def _least_ends(self, batches: Sequence[Acknowledged]) -> dict[int, int]:
         """Where each partition must end at least: one past the first offset of its last batch.
@@ -145,6 +171,32 @@ class Relay:
                 return
             await asyncio.sleep(self._settings.retry_s / 2)
         raise TopicLostData(f"{self._topic} ends at {behind}, acknowledged were {self._next}")
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Outbox rows that are sent together, and the ends that the broker acknowledged."""
+
+    rows: Rows
+    acked: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def positions(self) -> list[int]:
+        return [position for position, _ in self.rows]
+
+
+async def _both(one: Awaitable[S], other: Awaitable[T]) -> tuple[S, T]:
+    """The answers of two that run side by side; raises what one raised after both have ended."""
+    first, second = await asyncio.gather(one, other, return_exceptions=True)
+    if isinstance(first, BaseException):
+        raise first
+    if isinstance(second, BaseException):
+        raise second
+    return first, second
+
+
+def _is_set_or_after(stop: asyncio.Event, instant: float) -> bool:
+    return stop.is_set() or asyncio.get_running_loop().time() >= instant
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

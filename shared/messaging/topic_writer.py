@@ -62,6 +62,7 @@ class KafkaTopicWriter:
                     futures.append((partition, await self._submit(batch, partition)))
                     batch = self._producer.create_batch()
             futures.append((partition, await self._submit(batch, partition)))
+            await asyncio.sleep(0)  # the broker may work on it while the next one is put together
         await asyncio.wait([future for _, future in futures])
         return [Acknowledged(partition, future.result().offset) for partition, future in futures]
 

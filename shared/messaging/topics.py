@@ -1,6 +1,7 @@
 """The topics: one per service, keyed by stream id, a fixed number of partitions, kept for ever."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
@@ -16,8 +17,12 @@ def topic_of(service: str) -> str:
     return f"{service}.events"
 
 
+@lru_cache(maxsize=32_768)
 def partition_of(key: bytes, partitions: int = PARTITIONS) -> int:
-    """The partition of a key, as every Kafka client's default partitioner has it."""
+    """The partition of a key, as every Kafka client's default partitioner has it.
+
+    Remembered, as it is slow and the events of a stream come close together.
+    """
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 

@@ -3,7 +3,7 @@
 READ COMMITTED: a statement sees what is committed when it runs, and its own transaction's writes. Writing or
 locking a row that another transaction has written waits for that transaction; a circle of waiting is a
 deadlock. Positions are given when an event is inserted, not when it is committed. It passes the same contract
-tests as Postgres (tests/integration/store/test_contract.py).
+tests as Postgres (tests/integration/contract).
 """
 
 import asyncio
@@ -72,6 +72,14 @@ class Database:
         self.locks: dict[Place, _Transaction] = {}
         self.position = 0
         self.leader: object | None = None
+        self.away = False
+
+    def restart(self) -> None:
+        """What an immediate stop does: open transactions are rolled back, every connection is lost."""
+        self.leader = None
+        for transaction in set(self.locks.values()):
+            transaction.lost = True
+            transaction.end()
 
     def table(self, name: str) -> dict[Place, Any]:
         """The committed rows of a table, by key."""
@@ -93,6 +101,7 @@ class _Transaction:
         self.waits_for: _Transaction | None = None
         self.ended: asyncio.Event = asyncio.Event()
         self.failed = False
+        self.lost = False
 
     def get(self, table: str, key: Key) -> Any:
         """The row as this transaction sees it now, or None."""
@@ -116,18 +125,27 @@ class _Transaction:
     async def lock(self, *place: Any) -> None:
         """Wait until nobody else has written or locked this, and keep others from it until the end."""
         while (holder := self.database.locks.get(place)) not in (None, self):
-            assert holder is not None
-            self.waits_for = holder
-            if self._in_a_circle():
-                self.waits_for = None
-                raise asyncpg.DeadlockDetectedError(f"deadlock detected at {place}")
-            try:
-                await holder.ended.wait()
-            finally:
-                self.waits_for = None
+            await self._wait_for(holder, place)
         if place not in self.database.locks:
             self.database.locks[place] = self
             self.held.append(place)
+
+    async def settled(self, table: str, key: Key) -> None:
+        """Wait until nobody else has written this row, though others may have locked it."""
+        place = (table, *key)
+        while (holder := self.database.locks.get(place)) not in (None, self):
+            if place not in holder.writes and key in self.database.table(table):
+                return
+            await self._wait_for(holder, place)
+
+    async def _wait_for(self, holder: "_Transaction", place: Place) -> None:
+        self.waits_for = holder
+        try:
+            if self._in_a_circle():
+                raise asyncpg.DeadlockDetectedError(f"deadlock detected at {place}")
+            await holder.ended.wait()
+        finally:
+            self.waits_for = None
 
     def _in_a_circle(self) -> bool:
         follower = self.waits_for
@@ -143,9 +161,12 @@ class _Transaction:
         self.writes[(table, *key)] = value
 
     async def drop(self, table: str, key: Key) -> None:
-        """Delete a row."""
+        """Delete a row, if this transaction sees it."""
+        if self.get(table, key) is None:
+            return
         await self.lock(table, *key)
-        self.writes[(table, *key)] = _GONE
+        if self.get(table, key) is not None:
+            self.writes[(table, *key)] = _GONE
 
     def commit(self) -> None:
         """Make every write visible at once."""
@@ -159,6 +180,11 @@ class _Transaction:
                 rows[tuple(key)] = value
         self.end()
 
+    def fail(self) -> None:
+        """Nothing of this transaction will stay: give way to others at once."""
+        self.failed = True
+        self.end()
+
     def end(self) -> None:
         """Release the locks; what was not committed is gone."""
         for place in self.held:
@@ -168,29 +194,43 @@ class _Transaction:
 
 
 class MemorySession(Session):
-    """A session; without `transaction` every statement is a transaction of its own."""
+    """A session; without `transaction` every statement is a transaction of its own.
+
+    When `wire` raises, the session has lost its connection: it is of no more use.
+    """
 
     def __init__(self, database: Database, wire: Wire, transaction: _Transaction | None) -> None:
         self._database = database
         self._wire = wire
         self._transaction = transaction
+        self._lost = False
 
     @asynccontextmanager
     async def _statement(self, what: str) -> AsyncIterator[_Transaction]:
-        await self._wire(what)
         transaction = self._transaction or _Transaction(self._database)
+        await self.say(what)
         if transaction.failed:
             raise asyncpg.InFailedSQLTransactionError("current transaction is aborted")
         try:
             yield transaction
         except BaseException:
-            transaction.failed = True
-            if self._transaction is None:
-                transaction.end()
+            transaction.fail()
             raise
         if self._transaction is None:
             transaction.commit()
-        await self._wire(f"{what}: answer")
+        await self.say(f"{what}: answer")
+
+    async def say(self, what: str) -> None:
+        """Let something pass the wire. Raises what the wire raises, and InterfaceError ever after."""
+        if self._lost:
+            raise asyncpg.InterfaceError("connection is closed")
+        try:
+            await self._wire(what)
+        except BaseException:
+            self._lost = True
+            if self._transaction is not None:
+                self._transaction.fail()
+            raise
 
     async def lock_streams(self, streams: Sequence[str]) -> None:
         async with self._statement("lock streams") as tx:
@@ -204,7 +244,7 @@ class MemorySession(Session):
                 stored = list(self._database.streams.get(stream, ()))
                 stored += [row for place, row in tx.writes.items() if place[:2] == ("events", stream)]
                 stored.sort(key=lambda row: row.event.version)
-                found[stream] = [_decoded(registry, row.event) for row in stored]
+                found[stream] = [decoded(registry, row.event) for row in stored]
         return found
 
     async def append(
@@ -245,7 +285,7 @@ class MemorySession(Session):
     async def insert(self, table: Table[R], row: R) -> bool:
         key = table.key_of(row)
         async with self._statement(f"insert {table.name}") as tx:
-            await tx.lock(table.name, *key)
+            await tx.settled(table.name, key)
             if tx.get(table.name, key) is not None:
                 return False
             await tx.put(table.name, key, row)
@@ -254,6 +294,8 @@ class MemorySession(Session):
     async def update(self, table: Table[R], row: R) -> None:
         key = table.key_of(row)
         async with self._statement(f"update {table.name}") as tx:
+            if tx.get(table.name, key) is None:
+                return
             await tx.lock(table.name, *key)
             if tx.get(table.name, key) is not None:
                 await tx.put(table.name, key, row)
@@ -270,12 +312,14 @@ class MemorySession(Session):
         async with self._statement(f"read rows of {model.name}") as tx:
             before = {key: row for key in keys if (row := tx.get(model.name, key)) is not None}
         after = model.folded(before, touched)
-        async with self._statement(f"write rows of {model.name}") as tx:
-            for key in keys:
-                if key in after and after[key] is None:
-                    await tx.drop(model.name, key)
-                elif key in after:
+        if kept := [key for key in keys if after.get(key) is not None]:
+            async with self._statement(f"write rows of {model.name}") as tx:
+                for key in kept:
                     await tx.put(model.name, key, after[key])
+        if gone := [key for key in keys if key in after and after[key] is None]:
+            async with self._statement(f"delete rows of {model.name}") as tx:
+                for key in gone:
+                    await tx.drop(model.name, key)
 
     async def add_todo(self, entries: Iterable[Entry]) -> None:
         rows = list(entries)
@@ -311,9 +355,9 @@ class MemorySession(Session):
                 and self._database.locks.get(("todo", row.todo.todo_id)) in (None, tx)
             ]
             due.sort(key=lambda row: (row.todo.due, str(row.todo.todo_id)))
-            claimed = []
+            claimed, holder = [], uuid4()
             for row in due[:limit]:
-                mine = replace(row.todo, lease=uuid4(), attempts=row.todo.attempts + 1)
+                mine = replace(row.todo, lease=holder, attempts=row.todo.attempts + 1)
                 await tx.put("todo", (mine.todo_id,), replace(row, todo=mine, leased_until=now + lease))
                 claimed.append(mine)
         return claimed
@@ -335,20 +379,29 @@ class MemorySession(Session):
             return True
 
     async def _leased(self, tx: _Transaction, todo: Todo) -> _Row | None:
-        """The row, if this lease still holds it."""
-        if tx.get("todo", (todo.todo_id,)) is None:
+        """The row, locked, if this lease still holds it."""
+
+        def held() -> _Row | None:
+            row: _Row | None = tx.get("todo", (todo.todo_id,))
+            return row if row is not None and row.todo.lease == todo.lease else None
+
+        if held() is None:
             return None
         await tx.lock("todo", todo.todo_id)
-        row: _Row | None = tx.get("todo", (todo.todo_id,))
-        return row if row is not None and row.todo.lease == todo.lease else None
+        return held()
 
     async def lock_marks(self, consumer: str, streams: Iterable[str]) -> dict[str, Mark]:
         ordered = sorted(set(streams))
+        if not ordered:
+            return {}
+        async with self._statement("begin marks") as tx:
+            for stream in ordered:
+                await tx.settled("marks", (consumer, stream))
+                if tx.get("marks", (consumer, stream)) is None:
+                    await tx.put("marks", (consumer, stream), Mark())
         async with self._statement("lock marks") as tx:
             for stream in ordered:
                 await tx.lock("marks", consumer, stream)
-                if tx.get("marks", (consumer, stream)) is None:
-                    await tx.put("marks", (consumer, stream), Mark())
             return {stream: tx.get("marks", (consumer, stream)) for stream in ordered}
 
     async def move_marks(self, consumer: str, marks: Mapping[str, Mark]) -> None:
@@ -383,7 +436,9 @@ class MemorySession(Session):
                 key = (consumer, row.stream, row.version)
                 await tx.lock("parked", *key)
                 there: Parked | None = tx.get("parked", key)
-                await tx.put("parked", key, replace(row, record=there.record) if there else row)
+                error = row.error and row.error[:1000].replace("\x00", "\\0")
+                kept = there.record if there else row.record
+                await tx.put("parked", key, replace(row, record=kept, error=error))
 
     async def unpark(self, consumer: str, places: Iterable[tuple[str, int]]) -> None:
         gone = sorted(places)
@@ -425,16 +480,16 @@ class Memory:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[MemorySession]:
-        """One transaction."""
+        """One transaction; a failed one that is committed all the same leaves nothing, and says nothing."""
         await self._wire("begin")
         transaction = _Transaction(self.database)
+        session = MemorySession(self.database, self._wire, transaction)
         try:
-            yield MemorySession(self.database, self._wire, transaction)
-            await self._wire("commit")
-            if transaction.failed:
-                raise asyncpg.InFailedSQLTransactionError("current transaction is aborted")
-            transaction.commit()
-            await self._wire("commit: answer")
+            yield session
+            await session.say("commit")
+            if not transaction.failed:
+                transaction.commit()
+            await session.say("commit: answer")
         finally:
             transaction.end()
 
@@ -463,11 +518,14 @@ class MemoryOutbox:
         await self._wire("offsets: answer")
         return found
 
-    async def oldest(self, limit: int) -> Sequence[tuple[int, Recorded[bytes]]]:
+    async def oldest(
+        self, limit: int, under_way: Sequence[int] = ()
+    ) -> Sequence[tuple[int, Recorded[bytes]]]:
         """The oldest events to tell."""
         await self._wire("oldest")
         rows = self._database.table("outbox")
-        found = [(key[0], rows[key]) for key in sorted(rows)[:limit]]
+        waiting = sorted(key for key in rows if key[0] not in set(under_way))
+        found = [(key[0], rows[key]) for key in waiting[:limit]]
         await self._wire("oldest: answer")
         return found
 
@@ -527,7 +585,8 @@ def _new_todo(entry: Entry, now: datetime) -> Todo:
     )
 
 
-def _decoded(registry: Registry, event: Recorded[bytes]) -> Recorded[Any]:
+def decoded(registry: Registry, event: Recorded[bytes]) -> Recorded[Any]:
+    """The event, lifted to its newest schema version."""
     return replace(
         event,
         data=registry.decode(event.type, event.schema_version, event.data),

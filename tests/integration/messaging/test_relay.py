@@ -134,6 +134,30 @@ async def test_a_transaction_that_commits_late_is_sent_late_and_never_skipped(
     await topic_is_store(teller, broker)
 
 
+async def test_reading_ahead_finds_what_committed_late_with_a_lower_position(teller: Teller) -> None:
+    await teller.do(Open(account="late", owner="ann"), Open(account="early", owner="bob"))
+    service = await connect(teller.database.url, name="test")
+    async with teller.open_outbox() as outbox:
+        await outbox.told([position for position, _ in await outbox.oldest(10)], teller.topic, {})
+        transaction = service.transaction()
+        await transaction.start()
+        uow = UnitOfWork(teller.store, PostgresSession(service), Cause(), teller.clock())
+        await execute_account(uow, Deposit(account="late", amount=1))
+        await uow.flush()
+        await teller.do(Deposit(account="early", amount=1))
+        ((under_way, _),) = await outbox.oldest(10)
+        await transaction.commit()
+        await teller.do(Deposit(account="late", amount=2))
+
+        ahead = await outbox.oldest(10, [under_way])
+        first = await outbox.oldest(1, [under_way])
+    await service.close()
+
+    assert [(event.stream, event.version) for _, event in ahead] == [("account-late", 2), ("account-late", 3)]
+    assert ahead[0][0] < under_way < ahead[1][0]
+    assert first[0] == ahead[0]
+
+
 async def test_one_of_two_relays_leads_and_the_other_takes_over(
     teller: Teller, broker: Broker, admin: Admin
 ) -> None:
@@ -163,7 +187,7 @@ async def test_two_senders_at_once_give_duplicates_only(teller: Teller, broker: 
 
     async def send(relay: Relay, outbox: Outbox, topic: TopicWriter) -> None:
         while not writing.is_set() or await teller.outbox():
-            await relay.send_chunk(outbox, topic)
+            await relay.send_chunks(outbox, topic, lambda: False)
 
     async with AsyncExitStack() as stack:
         senders = []
@@ -193,7 +217,7 @@ async def test_what_the_broker_did_not_acknowledge_stays_in_the_outbox(
 
     async with teller.open_outbox() as outbox:
         with pytest.raises(KafkaError):
-            await teller.relay(own_broker.address).send_chunk(outbox, topic)
+            await teller.relay(own_broker.address).send_chunks(outbox, topic, lambda: False)
 
     assert await teller.outbox() == 5
     await producer.stop()
