@@ -140,7 +140,7 @@ def _ship(order: Order, command: Ship) -> list[OrderEvent]:
     shipment_id = ids.shipment_id(command.fulfillment_id, command.parcel_no)
     lines = _parcel(command.lines)
     if known := order.shipments.get(shipment_id):
-        if known.lines == lines:
+        if set(known.lines) == set(lines):
             return []
         raise Rejected("parcel_exists", f"parcel {command.parcel_no} left with other units")
     if order.cancelled:

@@ -104,6 +104,9 @@ class TestShip:
     def test_the_same_parcel_with_other_units_is_a_mistake(self) -> None:
         given(s.ORDER, *s.PARTLY_SHIPPED).when(s.SHIP_ALL).rejected("parcel_exists")
 
+    def test_the_same_parcel_with_its_lines_in_another_order_is_known(self) -> None:
+        given(s.ORDER, *s.PARTLY_SHIPPED).when(replace(s.SHIP_1, lines=s.SHIP_1.lines[::-1])).then()
+
     def test_after_a_cancel(self) -> None:
         given(s.ORDER, *s.IN_PROCESSING, s.CANCELLED, RECALLED).when(s.SHIP_1).rejected("order_cancelled")
 

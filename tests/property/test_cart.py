@@ -1,0 +1,609 @@
+"""Cart's Product, PricingPolicy and Cart: a catalogue whose prices and rules change while two buyers shop.
+
+The model prices a cart by itself, with fractions instead of the shop's integers, and says for every checkout
+whether it goes through and at which total.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+from fractions import Fraction
+from typing import Any
+from uuid import UUID
+
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, rule
+
+from services.cart.domain import pricing, product
+from services.cart.domain.cart import (
+    CART,
+    AddItem,
+    CartCommand,
+    ChangeQuantity,
+    ChooseDelivery,
+    RemoveItem,
+    StartCart,
+)
+from services.cart.domain.cart_state import Cart
+from services.cart.domain.checkout import CheckOut
+from services.cart.domain.pricing import PRICING, PRICING_STREAM, AdoptPolicy, PolicyAdopted, Pricing
+from services.cart.domain.product import (
+    HIGHEST_PRICE,
+    HIGHEST_QUANTITY,
+    PRODUCT,
+    DelistProduct,
+    ListProduct,
+    Product,
+    ProductCommand,
+    ProductDetails,
+)
+from services.cart.domain.rules import DEFAULT_RULES, Band, PricingRules, ShippingMethod
+from shared.domain import Rejected, Sealed, ids
+from shared.events import cart
+from shared.events.cart import CartCheckedOut
+from shared.events.common import Contact, Destination
+from shared.events.registry import Registry
+from tests.property.machine import ACCEPTED, AggregateMachine, Decision, uid
+from tests.property.profiles import PROFILE
+from tests.property.strategies import contacts, one_of_known, paces, sealed
+
+CARTS = (uid("cart", 1), uid("cart", 2))
+LINES = tuple(uid("line", n) for n in range(6))
+SKUS = ("MUG", "CARD", "RING", "SOFA")
+KINDS = {
+    "MUG": ProductDetails(title={"en": "Mug"}, weight_g=350, limit_quantity_per_checkout=3),
+    "CARD": ProductDetails(title={"it": "Buono"}, digital=True, tax_class="zero"),
+    "RING": ProductDetails(title={"en": "Ring"}, custom=True, weight_g=9),
+    "SOFA": ProductDetails(title={"en": "Sofa"}, pickup_only=True, weight_g=40_000, stock_tracked=False),
+}
+DEPOT = uid("depot")
+SEAL, OTHER_SEAL = Sealed("v1.anna.nonce.one"), Sealed("v1.anna.nonce.two")
+LONDON = Destination(country="GB", complete=True, address=SEAL)
+
+NET_PRICES = replace(DEFAULT_RULES, prices_include_tax=False, line_limit=2)
+EUROS_TOO = replace(
+    DEFAULT_RULES,
+    currencies=("GBP", "EUR"),
+    shipping_methods=(
+        *DEFAULT_RULES.shipping_methods,
+        ShippingMethod(
+            id="standard",
+            title="Post",
+            countries=("FR", "IT"),
+            currency="EUR",
+            bands=(Band(price=7),),
+            eta_days=4,
+        ),
+    ),
+)
+RULES = (DEFAULT_RULES, NET_PRICES, EUROS_TOO)
+BAD_RULES = (
+    replace(DEFAULT_RULES, currencies=()),
+    replace(DEFAULT_RULES, line_limit=501),
+    replace(DEFAULT_RULES, home_country="gb"),
+    replace(DEFAULT_RULES, tax_rules=(*DEFAULT_RULES.tax_rules, DEFAULT_RULES.tax_rules[0])),
+    replace(DEFAULT_RULES, shipping_methods=(replace(DEFAULT_RULES.shipping_methods[0], bands=()),)),
+)
+BAD_DETAILS: tuple[dict[str, Any], ...] = (
+    {"title": {}},
+    {"digital": True, "pickup_only": True},
+    {"weight_g": -1},
+    {"limit_quantity_per_checkout": 0},
+    {"tax_class": " "},
+)
+
+carts, lines, skus = st.sampled_from([CARTS[0], *CARTS]), st.sampled_from(LINES), st.sampled_from(SKUS)
+currencies = st.sampled_from(["GBP", "GBP", "GBP", "EUR"])
+quantities = st.sampled_from([1, 1, 1, 2, 2, 3, 4, 0, -1, HIGHEST_QUANTITY, HIGHEST_QUANTITY + 1])
+amounts = st.sampled_from([0, 1, 99, 1_000, 4_999, 5_000, HIGHEST_PRICE])
+destinations = st.builds(
+    Destination,
+    country=st.sampled_from(["GB", "GB", "FR", "IT"]),
+    complete=st.sampled_from([True, True, False]),
+    missing=st.just(("street",)),
+    address=sealed,
+)
+methods = st.sampled_from([m.id for m in DEFAULT_RULES.shipping_methods] + ["drone"])
+
+
+class NaiveShop:
+    """The catalogue, the versions of the rules and the carts, as dicts."""
+
+    def __init__(self) -> None:
+        self.products: dict[str, dict[str, Any]] = {}
+        self.versions: list[tuple[PricingRules, Any]] = []
+        self.carts: dict[UUID, dict[str, Any]] = {}
+
+    def tell(self, command: CartCommand | ProductCommand | AdoptPolicy) -> frozenset[str]:
+        match command:
+            case ListProduct():
+                return self._list(command)
+            case DelistProduct(sku=sku):
+                if sku not in self.products:
+                    return frozenset({"unknown_product"})
+                self.products[sku]["active"] = False
+                return ACCEPTED
+            case AdoptPolicy(document=document, effective_from=since):
+                if document in BAD_RULES or since.tzinfo is None:
+                    return frozenset({"invalid_policy"})
+                if not self.versions or self.versions[-1][0] != document or self.versions[-1][1] > since:
+                    self.versions.append((document, since))
+                return ACCEPTED
+            case StartCart():
+                return self._start(command)
+            case _ if command.cart_id not in self.carts:
+                return frozenset({"unknown_cart"})
+            case AddItem():
+                return self._add(self.carts[command.cart_id], command)
+            case ChangeQuantity():
+                return self._change(self.carts[command.cart_id], command)
+            case RemoveItem(line_id=line_id):
+                return self._remove(self.carts[command.cart_id], line_id)
+            case ChooseDelivery():
+                return self._choose(self.carts[command.cart_id], command)
+            case CheckOut():
+                return self._check_out(self.carts[command.cart_id], command)
+
+    # The catalogue
+
+    def _list(self, command: ListProduct) -> frozenset[str]:
+        details = command.details
+        well = command.sku in SKUS and all(0 <= price <= HIGHEST_PRICE for price in command.prices.values())
+        if not well or not command.prices or details not in KINDS.values():
+            return frozenset({"invalid_product"})
+        self.products[command.sku] = {"details": details, "prices": dict(command.prices), "active": True}
+        return ACCEPTED
+
+    def sold(self, sku: str, currency: str) -> bool:
+        found = self.products.get(sku)
+        return found is not None and found["active"] and currency in found["prices"]
+
+    def limit(self, sku: str) -> int:
+        found = self.products.get(sku)
+        return (found["details"].limit_quantity_per_checkout if found else None) or HIGHEST_QUANTITY
+
+    # Filling a cart
+
+    def _start(self, command: StartCart) -> frozenset[str]:
+        if found := self.carts.get(command.cart_id):
+            refusals = {"cart_exists"} if found["customer"] != command.customer_id else set()
+            return frozenset(
+                refusals | ({"currency_mismatch"} if found["currency"] != command.currency else set())
+            )
+        if command.currency not in command.rules.currencies:
+            return frozenset({"currency_mismatch"})
+        self.carts[command.cart_id] = {
+            "customer": command.customer_id,
+            "currency": command.currency,
+            "open": True,
+            "lines": {},
+            "gone": set(),
+            "joined": set(),
+            "contact": None,
+            "to": None,
+            "method": None,
+            "pickup": None,
+        }
+        return ACCEPTED
+
+    def _add(self, paper: dict[str, Any], command: AddItem) -> frozenset[str]:
+        line_id, sku = command.line_id, command.sku
+        if line_id in {*paper["lines"], *paper["gone"], *paper["joined"]}:
+            return ACCEPTED
+        found = self.products.get(sku)
+        of_sku = sum(line["units"] for line in paper["lines"].values() if line["sku"] == sku)
+        same = [
+            line
+            for line in paper["lines"].values()
+            if (line["sku"], line["how"]) == (sku, command.customization)
+        ]
+        wrong = {
+            "cart_closed": not paper["open"],
+            "product_unavailable": found is None or not found["active"],
+            "currency_mismatch": found is not None and paper["currency"] not in found["prices"],
+            "customization_required": bool(found and found["details"].custom)
+            and command.customization is None,
+            "quantity_limit": command.quantity < 1 or of_sku + command.quantity > self.limit(sku),
+            "line_limit": not same and len(paper["lines"]) >= command.rules.line_limit,
+        }
+        if any(wrong.values()):
+            return frozenset(code for code, holds in wrong.items() if holds)
+        if same:
+            same[0]["units"] += command.quantity
+            paper["joined"].add(line_id)
+        else:
+            paper["lines"][line_id] = {"sku": sku, "units": command.quantity, "how": command.customization}
+        return ACCEPTED
+
+    def _change(self, paper: dict[str, Any], command: ChangeQuantity) -> frozenset[str]:
+        line = paper["lines"].get(command.line_id)
+        if line and line["units"] == command.quantity:
+            return ACCEPTED
+        if not paper["open"]:
+            return frozenset({"cart_closed"})
+        if not line:
+            return frozenset({"unknown_line"})
+        others = sum(
+            other["units"]
+            for other in paper["lines"].values()
+            if other["sku"] == line["sku"] and other is not line
+        )
+        if command.quantity < 1 or others + command.quantity > self.limit(line["sku"]):
+            return frozenset({"quantity_limit"})
+        line["units"] = command.quantity
+        return ACCEPTED
+
+    def _remove(self, paper: dict[str, Any], line_id: UUID) -> frozenset[str]:
+        if line_id in paper["gone"]:
+            return ACCEPTED
+        if not paper["open"]:
+            return frozenset({"cart_closed"})
+        if line_id not in paper["lines"]:
+            return frozenset({"unknown_line"})
+        del paper["lines"][line_id]
+        paper["gone"].add(line_id)
+        return ACCEPTED
+
+    def _choose(self, paper: dict[str, Any], command: ChooseDelivery) -> frozenset[str]:
+        wishes: dict[str, Any] = {
+            "contact": command.contact,
+            "to": command.destination,
+            "method": command.method_id,
+            "pickup": command.pickup_location_id,
+        }
+        if all(wish is None or wish == paper[name] for name, wish in wishes.items()):
+            return ACCEPTED
+        if not paper["open"]:
+            return frozenset({"cart_closed"})
+        to = command.destination or paper["to"]
+        served = to is not None and self._method(
+            command.rules, wishes["method"] or paper["method"], to, paper
+        )
+        if wishes["method"] and (wishes["pickup"] or not served):
+            return frozenset({"method_unavailable"})
+        paper |= {name: wish for name, wish in wishes.items() if wish is not None}
+        if wishes["pickup"] or (paper["method"] and not served):
+            paper["method"] = None
+        elif paper["method"]:
+            paper["pickup"] = None
+        return ACCEPTED
+
+    @staticmethod
+    def _method(rules: PricingRules, name: str | None, to: Destination, paper: dict[str, Any]) -> Any:
+        return next(
+            (
+                method
+                for method in rules.shipping_methods
+                if method.id == name
+                and method.currency == paper["currency"]
+                and (to.country in method.countries or "*" in method.countries)
+            ),
+            None,
+        )
+
+    # Buying it
+
+    def _check_out(self, paper: dict[str, Any], command: CheckOut) -> frozenset[str]:
+        if not paper["open"]:
+            return ACCEPTED
+        rules, to, lines = command.policy.document, paper["to"], paper["lines"].values()
+        unavailable = any(not self.sold(line["sku"], paper["currency"]) for line in lines)
+        wrong = {
+            "empty_cart": not lines,
+            "email_missing": paper["contact"] is None,
+            "address_incomplete": to is None or not (to.complete or paper["pickup"]),
+            "product_unavailable": unavailable,
+            "quantity_limit": any(
+                sum(other["units"] for other in lines if other["sku"] == sku) > self.limit(sku)
+                for sku in SKUS
+            ),
+            "currency_mismatch": command.currency != paper["currency"],
+        }
+        if not unavailable:
+            collect = any(self.products[line["sku"]]["details"].pickup_only for line in lines)
+            if self.shipping(paper, rules) is None or (collect and not paper["pickup"]):
+                wrong["method_unavailable"] = True
+            elif self.total(paper, rules) != command.expected_total:
+                wrong["total_changed"] = True
+        if not any(wrong.values()):
+            paper["open"] = False
+        return frozenset(code for code, holds in wrong.items() if holds)
+
+    def total(self, paper: dict[str, Any], rules: PricingRules) -> int:
+        """What the buyer has to agree to."""
+        goods = (self.gross(paper, line, rules) for line in paper["lines"].values())
+        return sum(goods) + (self.shipping(paper, rules) or 0)
+
+    def gross(self, paper: dict[str, Any], line: dict[str, Any], rules: PricingRules) -> int:
+        found = self.products[line["sku"]]
+        amount = found["prices"][paper["currency"]] * line["units"]
+        return self._with_tax(paper, amount, found["details"].tax_class, rules)
+
+    def shipping(self, paper: dict[str, Any], rules: PricingRules) -> int | None:
+        """What delivery costs; None if nothing that was chosen takes these lines there."""
+        parcels = [
+            (line["units"], self.products[line["sku"]])
+            for line in paper["lines"].values()
+            if not self.products[line["sku"]]["details"].digital
+            and not self.products[line["sku"]]["details"].pickup_only
+        ]
+        if not parcels or paper["pickup"]:
+            return 0
+        method = self._method(rules, paper["method"], paper["to"], paper) if paper["to"] else None
+        if method is None:
+            return None
+        value = sum(units * found["prices"][paper["currency"]] for units, found in parcels)
+        weight = sum(units * found["details"].weight_g for units, found in parcels)
+        size = weight if method.measure == "WEIGHT" else value
+        prices = [band.price for band in method.bands if band.up_to is None or size <= band.up_to]
+        return self._with_tax(paper, prices[0], method.tax_class, rules) if prices else None
+
+    @staticmethod
+    def _with_tax(paper: dict[str, Any], amount: int, tax_class: str, rules: PricingRules) -> int:
+        country = paper["to"].country if paper["to"] else rules.home_country
+        rates = [r.rate_bp for r in rules.tax_rules if (r.country, r.tax_class) == (country, tax_class)]
+        rate = Fraction(rates[0], 10_000) if rates else Fraction(0)
+        return amount if rules.prices_include_tax else amount + half_up(amount * rate)
+
+
+def half_up(exact: Fraction) -> int:
+    """To the nearest integer, halves up; of amounts that are never negative."""
+    return int(exact + Fraction(1, 2))
+
+
+class CartMachine(AggregateMachine):
+    deciders = (CART, PRODUCT, PRICING)
+    registry = Registry.of(cart, product, pricing)
+
+    model: NaiveShop
+    refused: Rejected | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = NaiveShop()
+
+    def decide(self, command: Any) -> Decision:
+        decider: Any = CART
+        match command:
+            case AdoptPolicy():
+                decider, stream = PRICING, PRICING_STREAM
+            case ListProduct() | DelistProduct():
+                decider, stream = PRODUCT, PRODUCT.stream(command.sku)
+            case _:
+                stream = CART.stream(command.cart_id)
+        self.refused = None
+        try:
+            return [(stream, event) for event in decider.decide(self.states.get(stream), command)]
+        except Rejected as refused:
+            self.refused = refused
+            raise
+
+    @property
+    def policy(self) -> PolicyAdopted:
+        """What is in force now."""
+        state: Pricing = self.states[PRICING_STREAM]
+        found = state.at(self.now)
+        assert found is not None
+        return found
+
+    def product(self, sku: str) -> Product | None:
+        return self.states.get(PRODUCT.stream(sku))
+
+    # What is told
+
+    @initialize(rules=st.sampled_from(RULES), price=amounts, some=st.integers(0, 7))
+    def open_the_shop(self, rules: PricingRules, price: int, some: int) -> None:
+        self.tell(
+            AdoptPolicy(document=rules, effective_from=self.now - timedelta(days=1), adopted_by="admin")
+        )
+        for sku in SKUS:
+            self.tell(ListProduct(sku=sku, details=KINDS[sku], prices={"GBP": min(price, 5_000), "EUR": 7}))
+        if some:
+            self.start(CARTS[0], None, "GBP")
+            self.to_somewhere(
+                CARTS[0], Contact(subject_id=uid("anna"), name=SEAL, email=SEAL), LONDON, "standard", None
+            )
+            self.put_in(CARTS[0], LINES[0], SKUS[some // 2], 1, SEAL)
+
+    @rule(good=st.sampled_from(RULES), bad=st.sampled_from(BAD_RULES), days=st.integers(-2, 7))
+    def admin_changes_the_rules(self, good: PricingRules, bad: PricingRules, days: int) -> None:
+        if days > 2:
+            return
+        rules = bad if days == 2 else good
+        since = self.now + timedelta(days=days)
+        self.tell(AdoptPolicy(document=rules, effective_from=since, adopted_by="admin"))
+
+    @rule(sku=skus, price=amounts, other=st.none() | amounts, bad=st.integers(0, 9), data=st.data())
+    def staff_list_a_product(
+        self, sku: str, price: int, other: int | None, bad: int, data: st.DataObject
+    ) -> None:
+        details, prices = KINDS[sku], {"GBP": price, **({} if other is None else {"EUR": other})}
+        if bad == 8:
+            details = replace(details, **data.draw(st.sampled_from(BAD_DETAILS)))
+        if bad == 9:
+            prices = data.draw(st.sampled_from([{}, {"GBP": -1}, {"GBP": HIGHEST_PRICE + 1}]))
+        self.tell(ListProduct(sku=sku, details=details, prices=prices))
+
+    @rule(sku=st.sampled_from((*SKUS, "GHOST")), really=st.integers(0, 2))
+    def staff_delist_a_product(self, sku: str, really: int) -> None:
+        if not really or sku == "GHOST":
+            self.tell(DelistProduct(sku=sku))
+
+    @rule(cart_id=carts, customer=st.sampled_from([None, None, uid("customer")]), currency=currencies)
+    def start(self, cart_id: UUID, customer: UUID | None, currency: str) -> None:
+        self.tell(
+            StartCart(
+                cart_id=cart_id,
+                customer_id=customer,
+                subject_id=uid("anna"),
+                currency=currency,
+                locale="en",
+                rules=self.policy.document,
+            )
+        )
+
+    @rule(
+        cart_id=carts,
+        line=lines,
+        sku=st.sampled_from((*SKUS, "GHOST")),
+        quantity=quantities,
+        how=st.sampled_from([None, None, SEAL, OTHER_SEAL]),
+    )
+    def put_in(self, cart_id: UUID, line: UUID, sku: str, quantity: int, how: Sealed | None) -> None:
+        self.tell(
+            AddItem(
+                cart_id=cart_id,
+                line_id=line,
+                sku=sku,
+                quantity=quantity,
+                customization=how,
+                product=self.product(sku),
+                rules=self.policy.document,
+            )
+        )
+
+    @rule(cart_id=carts, data=st.data(), quantity=quantities)
+    def change_quantity(self, cart_id: UUID, data: st.DataObject, quantity: int) -> None:
+        held = self.held(cart_id)
+        line = one_of_known(data, held, "line")
+        item = self.product(held[line]["sku"]) if line in held else None
+        self.tell(ChangeQuantity(cart_id=cart_id, line_id=line, quantity=quantity, product=item))
+
+    @rule(cart_id=carts, data=st.data(), really=st.integers(0, 3))
+    def take_out(self, cart_id: UUID, data: st.DataObject, really: int) -> None:
+        line = one_of_known(data, {**self.held(cart_id), LINES[0]: None}, "line")
+        if not really:
+            self.tell(RemoveItem(cart_id=cart_id, line_id=line))
+
+    def held(self, cart_id: UUID) -> dict[UUID, dict[str, Any]]:
+        """The lines that are in a cart."""
+        found: dict[UUID, dict[str, Any]] = self.model.carts.get(cart_id, {"lines": {}})["lines"]
+        return found
+
+    @rule(
+        cart_id=carts,
+        contact=st.none() | contacts,
+        destination=st.none() | destinations,
+        method=st.none() | methods,
+        pickup=st.sampled_from([None, None, DEPOT]),
+    )
+    def to_somewhere(
+        self,
+        cart_id: UUID,
+        contact: Contact | None,
+        destination: Destination | None,
+        method: str | None,
+        pickup: UUID | None,
+    ) -> None:
+        self.tell(
+            ChooseDelivery(
+                cart_id=cart_id,
+                contact=contact,
+                destination=destination,
+                method_id=method,
+                pickup_location_id=pickup,
+                rules=self.policy.document,
+            )
+        )
+
+    @rule(cart_id=carts, off=st.sampled_from([0, 0, 0, 1, -1]), currency=currencies)
+    def buy(self, cart_id: UUID, off: int, currency: str) -> None:
+        """At the total that the page showed, or at one that is not right any more."""
+        state: Cart | None = self.states.get(CART.stream(cart_id))
+        products = {sku: found for sku in SKUS if (found := self.product(sku))}
+        shown = state.priced(products, self.policy.document).totals.total if state else 0
+        command = CheckOut(
+            cart_id=cart_id,
+            expected_total=shown + off,
+            currency=currency,
+            products=products,
+            policy=self.policy,
+            terms_version="1",
+        )
+        events = self.tell(command)
+        if self.refused and self.refused.code == "total_changed":
+            assert self.refused.extra["total"] == self.model.total(
+                self.model.carts[cart_id], self.policy.document
+            )
+        for event in events:
+            self.is_frozen_as_shown(cart_id, event)
+
+    def is_frozen_as_shown(self, cart_id: UUID, event: CartCheckedOut) -> None:
+        """L12; every line at its price, the tax within rounded half up by itself."""
+        paper, rules = self.model.carts[cart_id], self.policy.document
+        assert event.order_id == ids.order_id(cart_id)
+        assert (
+            event.pricing_version == len(self.model.versions) or self.policy.version == event.pricing_version
+        )
+        assert sum(line.gross for line in event.lines) + event.shipping.gross == event.totals.total
+        sums = (sum(line.net for line in event.lines), sum(line.tax for line in event.lines))
+        assert sums == (event.totals.items_net, event.totals.items_tax)
+        assert (event.shipping.net, event.shipping.tax) == (
+            event.totals.shipping_net,
+            event.totals.shipping_tax,
+        )
+        assert event.shipping.gross == self.model.shipping(paper, rules)
+        for line, held in zip(event.lines, paper["lines"].values(), strict=True):
+            assert (line.sku, line.quantity, line.customization) == (held["sku"], held["units"], held["how"])
+            assert line.gross == self.model.gross(paper, held, rules) == line.net + line.tax
+            exact = Fraction(line.gross * 10_000, 10_000 + line.tax_rate_bp)
+            assert abs(line.net - exact) <= Fraction(1, 2) or not rules.prices_include_tax
+
+    @rule(pace=paces)
+    def time_passes(self, pace: timedelta) -> None:
+        self.now += pace
+
+    # What has to hold
+
+    def compare(self) -> None:
+        model = self.model
+        for sku in SKUS:
+            found = self.product(sku)
+            assert (found and {"details": found.details, "prices": found.prices, "active": found.active}) == (
+                model.products.get(sku)
+            )
+        state: Pricing | None = self.states.get(PRICING_STREAM)
+        versions = state.versions if state else ()
+        assert [(v.version, v.document, v.effective_from) for v in versions] == [
+            (n, document, since) for n, (document, since) in enumerate(model.versions, start=1)
+        ]
+        holding = [n for n, (_, since) in enumerate(model.versions, start=1) if since <= self.now]
+        if holding:
+            assert self.policy.version == max(holding)
+        for cart_id in CARTS:
+            held: Cart | None = self.states.get(CART.stream(cart_id))
+            paper = model.carts.get(cart_id)
+            assert (held is None) == (paper is None)
+            if held and paper:
+                same_cart(held, paper)
+
+    @invariant()
+    def a_cart_is_bought_once(self) -> None:
+        """And nothing happens to it afterwards."""
+        for cart_id in CARTS:
+            events = [event for stream, event, _ in self.history if stream == CART.stream(cart_id)]
+            bought = [isinstance(event, CartCheckedOut) for event in events]
+            assert not any(bought[:-1])
+
+
+def same_cart(held: Cart, paper: dict[str, Any]) -> None:
+    """A cart as folded is the cart on paper."""
+    assert (held.status == "OPEN") == paper["open"]
+    assert (held.customer_id, held.currency) == (paper["customer"], paper["currency"])
+    assert [(i.line_id, i.sku, i.quantity, i.customization) for i in held.items] == [
+        (line_id, line["sku"], line["units"], line["how"]) for line_id, line in paper["lines"].items()
+    ]
+    assert (held.removed, held.joined) == (paper["gone"], paper["joined"])
+    way = held.delivery
+    assert (way.contact, way.destination, way.method_id, way.pickup_location_id) == (
+        paper["contact"],
+        paper["to"],
+        paper["method"],
+        paper["pickup"],
+    )
+    for item in held.items:
+        assert 1 <= item.quantity <= HIGHEST_QUANTITY
+    assert len(held.items) <= 500
+
+
+TestCart = CartMachine.TestCase
+TestCart.settings = PROFILE
