@@ -73,13 +73,19 @@ class Database:
         self.position = 0
         self.leader: object | None = None
         self.away = False
+        self.life = 0
+
+    def still_lives(self, life: int) -> None:
+        """Raise as the driver does, if a connection made in this life has been lost since."""
+        if life != self.life:
+            raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 
     def restart(self) -> None:
         """What an immediate stop does: open transactions are rolled back, every connection is lost."""
+        self.life += 1
         self.leader = None
         for transaction in set(self.locks.values()):
-            transaction.lost = True
-            transaction.end()
+            transaction.fail()
 
     def table(self, name: str) -> dict[Place, Any]:
         """The committed rows of a table, by key."""
@@ -101,7 +107,7 @@ class _Transaction:
         self.waits_for: _Transaction | None = None
         self.ended: asyncio.Event = asyncio.Event()
         self.failed = False
-        self.lost = False
+        self.life = database.life
 
     def get(self, table: str, key: Key) -> Any:
         """The row as this transaction sees it now, or None."""
@@ -146,6 +152,7 @@ class _Transaction:
             await holder.ended.wait()
         finally:
             self.waits_for = None
+        self.database.still_lives(self.life)
 
     def _in_a_circle(self) -> bool:
         follower = self.waits_for
@@ -193,44 +200,57 @@ class _Transaction:
         self.ended.set()
 
 
-class MemorySession(Session):
-    """A session; without `transaction` every statement is a transaction of its own.
+class _Connection:
+    """A way to the database. When `wire` raises or the database restarts, it is lost for ever."""
 
-    When `wire` raises, the session has lost its connection: it is of no more use.
-    """
-
-    def __init__(self, database: Database, wire: Wire, transaction: _Transaction | None) -> None:
+    def __init__(self, database: Database, wire: Wire, on_lost: Callable[[], None]) -> None:
         self._database = database
         self._wire = wire
-        self._transaction = transaction
+        self._on_lost = on_lost
+        self._life = database.life
         self._lost = False
 
-    @asynccontextmanager
-    async def _statement(self, what: str) -> AsyncIterator[_Transaction]:
-        transaction = self._transaction or _Transaction(self._database)
-        await self.say(what)
-        if transaction.failed:
-            raise asyncpg.InFailedSQLTransactionError("current transaction is aborted")
-        try:
-            yield transaction
-        except BaseException:
-            transaction.fail()
-            raise
-        if self._transaction is None:
-            transaction.commit()
-        await self.say(f"{what}: answer")
-
     async def say(self, what: str) -> None:
-        """Let something pass the wire. Raises what the wire raises, and InterfaceError ever after."""
+        """Let something pass. Raises what the wire raises, and InterfaceError ever after."""
         if self._lost:
             raise asyncpg.InterfaceError("connection is closed")
         try:
             await self._wire(what)
+            self._database.still_lives(self._life)
         except BaseException:
             self._lost = True
-            if self._transaction is not None:
-                self._transaction.fail()
+            self._on_lost()
             raise
+
+    @asynccontextmanager
+    async def asking(self, what: str) -> AsyncIterator[None]:
+        """The block is what the database does between a question and its answer."""
+        await self.say(what)
+        yield
+        await self.say(f"{what}: answer")
+
+
+class MemorySession(Session):
+    """A session; without `transaction` every statement is a transaction of its own."""
+
+    def __init__(self, database: Database, wire: Wire, transaction: _Transaction | None) -> None:
+        self._database = database
+        self._transaction = transaction
+        self.connection = _Connection(database, wire, transaction.fail if transaction else lambda: None)
+
+    @asynccontextmanager
+    async def _statement(self, what: str) -> AsyncIterator[_Transaction]:
+        async with self.connection.asking(what):
+            transaction = self._transaction or _Transaction(self._database)
+            if transaction.failed:
+                raise asyncpg.InFailedSQLTransactionError("current transaction is aborted")
+            try:
+                yield transaction
+            except BaseException:
+                transaction.fail()
+                raise
+            if self._transaction is None:
+                transaction.commit()
 
     async def lock_streams(self, streams: Sequence[str]) -> None:
         async with self._statement("lock streams") as tx:
@@ -481,15 +501,14 @@ class Memory:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[MemorySession]:
         """One transaction; a failed one that is committed all the same leaves nothing, and says nothing."""
-        await self._wire("begin")
         transaction = _Transaction(self.database)
         session = MemorySession(self.database, self._wire, transaction)
         try:
+            await session.connection.say("begin")
             yield session
-            await session.say("commit")
-            if not transaction.failed:
-                transaction.commit()
-            await session.say("commit: answer")
+            async with session.connection.asking("commit"):
+                if not transaction.failed:
+                    transaction.commit()
         finally:
             transaction.end()
 
@@ -499,56 +518,47 @@ class MemoryOutbox:
 
     def __init__(self, database: Database, wire: Wire = quiet) -> None:
         self._database = database
-        self._wire = wire
+        self._asking = _Connection(database, wire, self.close).asking
 
     async def lead(self) -> bool:
         """Take the lock, if nobody has it."""
-        await self._wire("lead")
-        if self._database.leader is None:
-            self._database.leader = self
-        leads = self._database.leader is self
-        await self._wire("lead: answer")
-        return leads
+        async with self._asking("lead"):
+            if self._database.leader is None:
+                self._database.leader = self
+        return self._database.leader is self
 
     async def offsets(self, topic: str) -> dict[int, int]:
         """What `told` remembered."""
-        await self._wire("offsets")
-        known = self._database.table("relay_offsets").items()
-        found = {partition: offset for (of, partition), offset in known if of == topic}
-        await self._wire("offsets: answer")
-        return found
+        async with self._asking("offsets"):
+            known = self._database.table("relay_offsets").items()
+            return {partition: offset for (of, partition), offset in known if of == topic}
 
     async def oldest(
         self, limit: int, under_way: Sequence[int] = ()
     ) -> Sequence[tuple[int, Recorded[bytes]]]:
         """The oldest events to tell."""
-        await self._wire("oldest")
-        rows = self._database.table("outbox")
-        waiting = sorted(key for key in rows if key[0] not in set(under_way))
-        found = [(key[0], rows[key]) for key in waiting[:limit]]
-        await self._wire("oldest: answer")
-        return found
+        async with self._asking("oldest"):
+            rows = self._database.table("outbox")
+            waiting = sorted(key for key in rows if key[0] not in set(under_way))
+            return [(key[0], rows[key]) for key in waiting[:limit]]
 
     async def told(self, positions: Sequence[int], topic: str, acked: Mapping[int, int]) -> None:
         """Forget rows, remember offsets."""
-        await self._wire(f"told {' '.join(map(str, positions))}")
-        for position in positions:
-            self._database.table("outbox").pop((position,), None)
-        for partition, offset in acked.items():
-            self._database.table("relay_offsets")[topic, partition] = offset
-        await self._wire("told: answer")
+        async with self._asking(f"told {' '.join(map(str, positions))}"):
+            for position in positions:
+                self._database.table("outbox").pop((position,), None)
+            for partition, offset in acked.items():
+                self._database.table("relay_offsets")[topic, partition] = offset
 
     async def refill(self, public: frozenset[str]) -> int:
         """Put everything back."""
-        await self._wire("refill")
-        self._database.table("relay_offsets").clear()
-        count = 0
-        for stored in (each for stream in self._database.streams.values() for each in stream):
-            if category_of(stored.event.stream) in public:
-                count += (stored.position,) not in self._database.table("outbox")
-                self._database.table("outbox")[stored.position,] = stored.event
-        await self._wire("refill: answer")
-        return count
+        async with self._asking("refill"):
+            self._database.table("relay_offsets").clear()
+            outbox, before = self._database.table("outbox"), len(self._database.table("outbox"))
+            for stored in (each for stream in self._database.streams.values() for each in stream):
+                if category_of(stored.event.stream) in public:
+                    outbox[stored.position,] = stored.event
+            return len(outbox) - before
 
     def close(self) -> None:
         """Give the lock back."""
