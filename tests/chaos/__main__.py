@@ -19,7 +19,7 @@ import httpx
 from cli.proofs import prove, wait_until_quiet
 from tests.chaos.client import Client, Refused, Unanswered
 from tests.chaos.disk import CannotMount, hide_mounts
-from tests.chaos.faults import Injector, schedule
+from tests.chaos.faults import Injector, Kind, schedule
 from tests.chaos.history import Finding, History, Told, check, check_ends
 from tests.chaos.load import Market
 from tests.chaos.stack import Stack, running_stack
@@ -38,7 +38,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="order of the faults; a new one each run by default")
     parser.add_argument("--rate", type=float, default=1.0, help="orders a second")
     parser.add_argument("--at-once", type=int, default=30, help="orders under way at most")
-    parser.add_argument("--keep", type=Path, help="folder that gets the history and the logs")
+    parser.add_argument("--keep", type=Path, help="folder that gets history, events and logs")
+    parser.add_argument("--only", nargs="+", default=[], help="kinds of faults, e.g. BROKER_KILLED; else all")
     return parser.parse_args()
 
 
@@ -57,7 +58,7 @@ async def chaos(chosen: argparse.Namespace, seed: int, state: Path, no_disk: str
             restless = await wait_until_quiet(stack.platform, QUIET_WITHIN_S)
             _say("checking what is there against the history, and all laws")
             proofs = await prove(stack.platform, quiescent=True, rebuild=True)
-            world = await look_at(stack.platform)
+            world = await look_at(stack.platform, state / "events.txt")
             kills, no_disk = injector.kills, stack.no_disk
     told = await asyncio.to_thread(_read, state / "history.jsonl")
     return Result(
@@ -84,7 +85,10 @@ async def _run(
         group.create_task(market.trade(stop, rate=chosen.rate, most=chosen.at_once))
         give_up = monotonic() + 60 * chosen.minutes
         pauses = random.Random(seed)
-        for fault in schedule(seed, stack.services, with_disk=stack.no_disk is None):
+        kinds = [kind for kind in Kind if not chosen.only or kind.name in chosen.only]
+        if stack.no_disk is not None and Kind.DISK_FULL in kinds:
+            kinds.remove(Kind.DISK_FULL)
+        for fault in schedule(seed, stack.services, kinds):
             if monotonic() > give_up:
                 break
             market.client.history.fault = fault.number
@@ -139,9 +143,10 @@ def _read(path: Path) -> Told:
 def _keep(state: Path, to: Path) -> None:
     """Copy what tells about a run to where it stays."""
     to.mkdir(parents=True, exist_ok=True)
-    shutil.copy(state / "history.jsonl", to)
+    for name in ("history.jsonl", "events.txt"):
+        shutil.copy(state / name, to)
     shutil.copytree(state / "logs", to / "logs", dirs_exist_ok=True)
-    _say(f"history and logs are in {to}")
+    _say(f"history, events and logs are in {to}")
 
 
 def _say(text: str) -> None:

@@ -3,11 +3,12 @@
 import os
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from io import StringIO
+from itertools import count
 from time import monotonic
 
 import asyncpg
@@ -81,20 +82,15 @@ class Fault:
         return f"{self.number}. {self.kind}" + (f": {', '.join(self.victims)}" if self.victims else "")
 
 
-def schedule(seed: int, services: tuple[str, ...], *, with_disk: bool) -> Iterator[Fault]:
+def schedule(seed: int, services: tuple[str, ...], kinds: Sequence[Kind] = tuple(Kind)) -> Iterator[Fault]:
     """Faults for ever, the same for the same seed: each kind once, then in shuffled rounds by weight."""
     chance = random.Random(seed)
-    number = 0
-    planned = list(Kind)
-    while True:
+    planned, numbers = list(kinds), count(1)
+    while planned:
         for kind in planned:
             victims = _victims(kind, chance, services)
-            choice = chance.random()
-            if kind is Kind.DISK_FULL and not with_disk:
-                continue
-            number += 1
-            yield Fault(number=number, kind=kind, victims=victims, choice=choice)
-        planned = [kind for kind in Kind for _ in range(WEIGHTS.get(kind, 1))]
+            yield Fault(number=next(numbers), kind=kind, victims=victims, choice=chance.random())
+        planned = [kind for kind in kinds for _ in range(WEIGHTS.get(kind, 1))]
         chance.shuffle(planned)
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from cli import evidence
@@ -113,12 +114,18 @@ class World:
         self.found[Place(kind, where)] += amount
 
 
-async def look_at(platform: Platform) -> World:
-    """The state of a platform that has come to rest. Raises the drivers' errors if a server is away."""
+async def look_at(platform: Platform, copy: Path) -> World:
+    """The state of a platform that has come to rest, with a copy of all its events, a line each, for people.
+
+    Raises the drivers' errors if a server is away.
+    """
     world = World()
-    async with evidence.open_books(platform) as books:
-        async for _, event, _ in evidence.all_events(books):
-            world.see(event)
+    with copy.open("w", encoding="utf-8") as lines:
+        async with evidence.open_books(platform) as books:
+            async for _, event, data in evidence.all_events(books):
+                world.see(event)
+                when = f"{event.occurred_at:%H:%M:%S.%f}"
+                lines.write(f"{when} {event.stream} {event.version} {event.type} {data.decode()}\n")
     async for line in evidence.ledger(platform.provider_url):
         world.paid(line)
     for place in [place for place, amount in world.found.items() if not amount]:
