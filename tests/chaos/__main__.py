@@ -79,7 +79,7 @@ async def _run(
     recovered: list[Recovered] = []
     stop = asyncio.Event()
     await market.open()
-    await market.order_now()
+    await market.finish(await market.order_now())
     _say("the platform is up; faults begin")
     async with asyncio.TaskGroup() as group:
         group.create_task(market.trade(stop, rate=chosen.rate, most=chosen.at_once))
@@ -107,11 +107,13 @@ async def _run(
 async def _recovery(market: Market, began: float) -> float | None:
     """Seconds from `began` until an order placed now has gone through all services; None if it does not."""
     try:
-        await market.order_now()
+        order_id = await market.order_now()
+        seconds = monotonic() - began
+        await market.finish(order_id)
     except (Refused, Unanswered) as error:
         market.surprises.append(f"probe: {error}")
         return None
-    return monotonic() - began
+    return seconds
 
 
 def _findings(told: Told, world: World) -> list[Finding]:

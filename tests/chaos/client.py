@@ -14,7 +14,7 @@ from tests.chaos.history import Fact, History, Outcome
 from tests.waiting import pause
 
 TIMEOUT_S = 5.0
-PATIENCE_S = 180.0
+PATIENCE_S = 300.0
 """How long an unanswered request is repeated, and how long something that must happen is waited for."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 SAY_AGAIN = 0.04

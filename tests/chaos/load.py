@@ -94,7 +94,7 @@ class Market:
     async def order_now(self) -> str:
         """An order of a careful buyer from the cart to its confirmation, its mail and the right to return it.
 
-        It takes events through every service and back. Gives the order's id. Raises Unanswered.
+        It takes events through every service and back. Gives the order's id. Raises Refused, Unanswered.
         """
         token, order_id = await self._buy({self._any_sku(): 1}, Story.DELIVERED)
         await self._pay(token, order_id, Card.GOOD, set())
@@ -107,8 +107,11 @@ class Market:
         await self.client.until(mailed, f"a mail about {order_id}")
         returnable = self._url("returns", f"/orders/{order_id}/returnable")
         await self.client.until(lambda: self.client.look(self._clerk, returnable), f"returns of {order_id}")
-        await self._ship(order_id, parcels=1)
         return order_id
+
+    async def finish(self, order_id: str) -> None:
+        """Carry such an order to its end. Raises Refused, Unanswered."""
+        await self._ship(order_id, parcels=1)
 
     def _story(self) -> Story:
         return self.chance.choices(list(SHARES), list(SHARES.values()))[0]

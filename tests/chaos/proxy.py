@@ -60,7 +60,9 @@ class Proxy:
             pass
         finally:
             self._open.discard(writer)
-            writer.transport.abort() if self._mode is Wire.CUT else writer.close()
+            if self._mode is Wire.CUT:
+                writer.transport.abort()
+            writer.close()
 
     async def _answer(self, request: bytes, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; whether the connection goes on."""
