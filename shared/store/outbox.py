@@ -16,7 +16,7 @@ _NEXT = """
 WITH first AS MATERIALIZED (
     SELECT position FROM outbox ORDER BY position LIMIT $1 + cardinality($2::bigint[])
 ), o AS MATERIALIZED (
-    SELECT position FROM first EXCEPT ALL SELECT unnest($2::bigint[])
+    SELECT position FROM first EXCEPT ALL SELECT unnest($2::bigint[]) ORDER BY position LIMIT $1
 )
 SELECT o.position, e.stream_id, e.version, e.event_id, e.type, e.schema_version, e.occurred_at, e.data, e.meta
 FROM o CROSS JOIN LATERAL (SELECT * FROM events WHERE events.position = o.position OFFSET 0) AS e
@@ -108,7 +108,7 @@ class PostgresOutbox:
 @asynccontextmanager
 async def open_outbox(database_url: str, service: str) -> AsyncIterator[PostgresOutbox]:
     """The outbox of a service's database, over a connection of its own that ends with the block."""
-    connection = await connect(database_url, name=f"{service} relay")
+    connection = await connect(database_url, name=f"{service} relay", plain_uuids=False)
     try:
         yield PostgresOutbox(connection)
     finally:
