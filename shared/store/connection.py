@@ -30,14 +30,15 @@ async def open_pool(url: str, *, name: str, size: int) -> Pool:
     )
 
 
-async def connect(url: str, *, name: str) -> "asyncpg.Connection[asyncpg.Record]":
+async def connect(url: str, *, name: str, plain_uuids: bool = True) -> "asyncpg.Connection[asyncpg.Record]":
     """One connection outside any pool, for a session that holds a lock."""
     connection = await asyncpg.connect(
         url,
         timeout=CONNECT_TIMEOUT_S,
         server_settings={"application_name": f"orderflow {name}", "timezone": "UTC"},
     )
-    await _plain_uuids(connection)
+    if plain_uuids:
+        await _plain_uuids(connection)
     return connection
 
 

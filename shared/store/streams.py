@@ -1,11 +1,13 @@
 """The events table: load whole streams, append with expected versions, read on in order."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
 import orjson
+from asyncpg.pgproto.pgproto import UUID as DriversUUID  # noqa: N811 - it is one
 
 from shared.events.envelope import Actor, ActorKind, Recorded
 from shared.events.registry import Registry
@@ -18,6 +20,10 @@ _COLUMNS = "stream_id, version, event_id, type, schema_version, occurred_at, dat
 
 _LOAD = f"""
 SELECT {_COLUMNS} FROM events WHERE stream_id = ANY($1::text[]) ORDER BY stream_id, version
+"""  # noqa: S608 - constant text
+_LOAD_ON = f"""
+SELECT {_COLUMNS} FROM unnest($1::text[], $2::int[]) AS known(stream, first)
+JOIN events ON stream_id = known.stream AND version >= known.first ORDER BY stream_id, version
 """  # noqa: S608 - constant text
 
 # `gaps` are streams whose expected version does not exist: the unique constraint alone would let them pass.
@@ -44,12 +50,19 @@ SELECT (SELECT count(*) FROM gaps) AS gaps
 
 
 async def load(
-    connection: Connection, registry: Registry, streams: Sequence[str]
+    connection: Connection, registry: Registry, streams: Sequence[str], since: Mapping[str, int]
 ) -> dict[str, list[Recorded[Any]]]:
-    """All events of `streams`, each list in version order; a stream without events has an empty list."""
+    """All events of `streams`, each list in version order; a stream without events has an empty list.
+
+    Of a stream in `since`, those from that version on.
+    """
     found: dict[str, list[Recorded[Any]]] = {stream: [] for stream in streams}
-    for row in await connection.fetch(_LOAD, list(streams)):
-        found[row["stream_id"]].append(recorded(registry, row))
+    if whole := [stream for stream in streams if stream not in since]:
+        for row in await connection.fetch(_LOAD, whole):
+            found[row["stream_id"]].append(recorded(registry, row))
+    if since:
+        for row in await connection.fetch(_LOAD_ON, list(since), list(since.values())):
+            found[row["stream_id"]].append(recorded(registry, row))
     return found
 
 
@@ -124,15 +137,18 @@ def encode_meta(event: Recorded[Any]) -> str:
 def recorded(registry: Registry, row: Record) -> Recorded[Any]:
     """The event of one row of the events table, lifted to its newest schema version."""
     data = registry.decode(row["type"], row["schema_version"], row["data"])
-    return _envelope(row, registry.schema_version(row["type"]), data)
+    return _envelope(row, registry.schema_version(row["type"]), data, UUID)
 
 
 def as_stored(row: Record) -> Recorded[bytes]:
-    """The same with its JSON and schema version as they were written."""
-    return _envelope(row, row["schema_version"], row["data"])
+    """The same with its JSON and schema version as they were written.
+
+    Its ids are of the driver's own kind of UUID, which is quicker and which JSON encoders do not take.
+    """
+    return _envelope(row, row["schema_version"], row["data"], DriversUUID)
 
 
-def _envelope(row: Record, schema_version: int, data: T) -> Recorded[T]:
+def _envelope(row: Record, schema_version: int, data: T, uuid: Callable[[str], UUID]) -> Recorded[T]:
     meta = orjson.loads(row["meta"])
     causation = meta["causation_id"]
     return Recorded(
@@ -142,10 +158,15 @@ def _envelope(row: Record, schema_version: int, data: T) -> Recorded[T]:
         type=row["type"],
         schema_version=schema_version,
         occurred_at=row["occurred_at"],
-        correlation_id=UUID(meta["correlation_id"]),
-        causation_id=UUID(causation) if causation else None,
-        actor=Actor(ActorKind(meta["actor"]["kind"]), meta["actor"]["id"]),
+        correlation_id=uuid(meta["correlation_id"]),
+        causation_id=uuid(causation) if causation else None,
+        actor=_actor(meta["actor"]["kind"], meta["actor"]["id"]),
         epoch=meta["epoch"],
         data=data,
         traceparent=meta.get("traceparent"),
     )
+
+
+@lru_cache(maxsize=4096)
+def _actor(kind: str, name: str) -> Actor:
+    return Actor(ActorKind(kind), name)
