@@ -42,7 +42,7 @@ def subscription(_settings: Settings) -> None:
 def wire(settings: Settings, store: Store) -> Wired:
     """How cart's parts hang together."""
     token_key = settings.jwt_key.get_secret_value()
-    auth = Authenticator(token_key)
+    auth = Authenticator(token_key, store.clock)
     personal = PersonalData(Vault(base64.b64decode(settings.data_key.get_secret_value())))
     router = APIRouter()
     router.include_router(catalogue_http.routes(store, auth))

@@ -50,7 +50,7 @@ def wire(settings: Settings, store: Store) -> Wired:
     """How inventory's parts hang together."""
     return Wired(
         duties=Duties(execute=execute),
-        router=routes(store, Authenticator(settings.jwt_key.get_secret_value())),
+        router=routes(store, Authenticator(settings.jwt_key.get_secret_value(), store.clock)),
         samples=(stock_levels.sample,),
     )
 

@@ -83,7 +83,7 @@ def assemble(settings: NotificationsSettings, store: Store, mail: Mail) -> Wired
     )
     return Wired(
         duties=Duties(execute=execute, effects={EMAIL_SEND: send}),
-        router=routes(store, Authenticator(settings.jwt_key.get_secret_value())),
+        router=routes(store, Authenticator(settings.jwt_key.get_secret_value(), store.clock)),
         samples=(message_ledger.sample, effects.sample),
     )
 

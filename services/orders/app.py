@@ -68,7 +68,7 @@ def assemble(settings: OrdersSettings, store: Store, provider: PaymentProvider) 
     commands = Commands(order)
     inbox = Inbox(SandboxWebhooks(settings.live_secrets), commands, settings.order_policy.provider)
     vault = Vault(base64.b64decode(settings.data_key.get_secret_value()))
-    auth = Authenticator(settings.jwt_key.get_secret_value())
+    auth = Authenticator(settings.jwt_key.get_secret_value(), store.clock)
 
     async def execute(uow: UnitOfWork, command: Any) -> None:
         await (inbox.take if isinstance(command, TakeNotice) else commands)(uow, command)

@@ -73,18 +73,22 @@ class SandboxProvider:
         return str(done["id"])
 
     async def _call(self, method: str, path: str, key: str | None = None, **request: Any) -> Any:
-        headers = {"Idempotency-Key": key} if key else {}
         try:
-            answer = await self._client.request(method, path, headers=headers, **request)
-            body = answer.json()
+            status, body = await self.send(method, path, key, **request)
         except (httpx.HTTPError, ValueError) as error:
             raise Unavailable(f"{method} {path}: {type(error).__name__}") from error
-        if answer.is_success:
+        if 200 <= status < 300:
             return body
-        code = str(body.get("code", answer.status_code))
-        if answer.status_code not in _LASTING or code in _UNSETTLED:
+        code = str(body.get("code", status))
+        if status not in _LASTING or code in _UNSETTLED:
             raise Unavailable(f"{method} {path}: {code}")
         raise Refused(code, str(body.get("detail", "")))
+
+    async def send(self, method: str, path: str, key: str | None, **request: Any) -> tuple[int, Any]:
+        """One request; gives its status and its JSON. Raises httpx.HTTPError or ValueError."""
+        headers = {"Idempotency-Key": key} if key else {}
+        answer = await self._client.request(method, path, headers=headers, **request)
+        return answer.status_code, answer.json()
 
     def _intent(self, body: Mapping[str, Any]) -> ProviderIntent:
         until = body["expires_at"]

@@ -63,7 +63,7 @@ def wire(settings: ReturnsSettings, store: Store) -> Wired:
         ),
         router=routes(
             store,
-            Authenticator(settings.jwt_key.get_secret_value()),
+            Authenticator(settings.jwt_key.get_secret_value(), store.clock),
             Vault(base64.b64decode(settings.data_key.get_secret_value())),
             auto_approve=settings.auto_approve_returns,
         ),

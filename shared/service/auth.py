@@ -9,6 +9,7 @@ from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from shared.events.envelope import Actor, ActorKind
+from shared.service.clock import Clock, utc_now
 from shared.service.problems import Problem
 
 ALGORITHM = "HS256"
@@ -16,6 +17,8 @@ ISSUER = "orderflow"
 STAFF = frozenset({ActorKind.OPERATOR, ActorKind.ADMIN})
 ANYONE = frozenset({ActorKind.CUSTOMER, ActorKind.OPERATOR, ActorKind.ADMIN})
 ADMINS = frozenset({ActorKind.ADMIN})
+CLOCKS_APART_S = 5.0
+"""How far the clock of who issued a token may be ahead of ours."""
 
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))]
 """Says in the OpenAPI document that a token is needed; what it is worth is the Authenticator's to say."""
@@ -28,10 +31,11 @@ def issue(key: str, actor: Actor, now: datetime, valid_for: timedelta = timedelt
 
 
 class Authenticator:
-    """Turns a request's bearer token into an actor."""
+    """Turns a request's bearer token into an actor; `clock` tells whether the token has expired."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, clock: Clock = utc_now) -> None:
         self._key = key
+        self._clock = clock
 
     def actor_of(self, request: Request) -> Actor | None:
         """The bearer, or None for a request without a token. Raises Problem 401 for a bad one."""
@@ -46,10 +50,15 @@ class Authenticator:
                 self._key,
                 algorithms=[ALGORITHM],
                 issuer=ISSUER,
-                options={"require": ["exp", "sub", "iss"]},
+                options={"require": ["exp", "sub", "iss"], "verify_exp": False, "verify_iat": False},
             )
+            now = self._clock().timestamp()
+            if float(claims["exp"]) <= now:
+                raise jwt.ExpiredSignatureError("Signature has expired")
+            if float(claims.get("iat", now)) > now + CLOCKS_APART_S:
+                raise jwt.ImmatureSignatureError("The token is not yet valid (iat)")
             actor = Actor(ActorKind(claims["kind"]), claims["sub"])
-        except (jwt.InvalidTokenError, KeyError, ValueError) as error:
+        except (jwt.InvalidTokenError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise _unauthenticated(f"The token is not valid: {error}.") from error
         if actor.kind not in ANYONE or not actor.id:
             raise _unauthenticated("The token is not of a person.")

@@ -16,7 +16,7 @@ from shared.testing.memory import Wire, quiet
 
 SESSION_TIMEOUT_S = 6.0
 RETRY_BATCH_S = 1.0
-POLL_S = 0.02
+POLL_S = 30.0
 MAX_RECORDS = 1000
 
 Partition = tuple[str, int]
@@ -58,6 +58,12 @@ class Broker:
             group.committed.clear()
             group.rebalance()
 
+    def tell(self) -> None:
+        """There is something new for members that wait."""
+        for group in self.groups.values():
+            for member in group.members:
+                member.news.set()
+
     def reached(self) -> None:
         """Raise as a client does when nobody answers."""
         if not self.up:
@@ -95,6 +101,7 @@ class MemoryTopicWriter:
                         tuple(to_headers(event, self._service)),
                     )
                 )
+            self._broker.tell()
             await self._wire("send: answer")
             self._broker.reached()
         return acknowledged
@@ -139,12 +146,14 @@ class Member:
         self._handle = handle
         self._wire = wire
         self._batch = batch
+        self.news = asyncio.Event()
         self._generation = 0
         self._position: dict[Partition, int] = {}
 
     def assign(self, partitions: Sequence[Partition], committed: dict[Partition, int]) -> None:
         """Read these partitions from now on, from where the group committed."""
         self._generation += 1
+        self.news.set()
         self._position = {partition: committed.get(partition, 0) for partition in partitions}
 
     def join(self) -> None:
@@ -161,13 +170,14 @@ class Member:
     async def run(self, stop: asyncio.Event) -> None:
         """Hear until `stop` is set."""
         while not stop.is_set():
+            self.news.clear()
             try:
                 worked = await self.poll()
             except (KafkaConnectionError, ConnectionError):
                 worked = False
             if not worked:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), POLL_S)
+                    await asyncio.wait_for(self.news.wait(), POLL_S)
 
     async def poll(self) -> bool:
         """Take the next batch; whether there was one that was applied."""
@@ -197,6 +207,8 @@ class Member:
         for place in list(self._position):
             topic, number = place
             log = self._broker.partitions(topic)[number]
+            if self._position[place] == len(log):
+                continue
             start = self._position[place] if self._position[place] <= len(log) else 0
             taken = log[start : start + self._batch(min(len(log) - start, MAX_RECORDS - len(records)))]
             self._position[place] = start + len(taken)

@@ -25,7 +25,7 @@ from shared.store.errors import Conflict, KeyReused
 from shared.store.idempotency import Answer
 from shared.store.marks import Mark, Parked
 from shared.store.readmodel import Key, ReadModel, Table
-from shared.store.session import Session
+from shared.store.session import NO_VERSIONS, Session
 from shared.store.todo import Entry, Kind, Todo
 from shared.testing.conditions import choose
 
@@ -257,14 +257,17 @@ class MemorySession(Session):
             for stream in sorted(set(streams)):
                 await tx.lock("advisory", "stream", stream)
 
-    async def load(self, registry: Registry, streams: Sequence[str]) -> dict[str, list[Recorded[Any]]]:
+    async def load(
+        self, registry: Registry, streams: Sequence[str], since: Mapping[str, int] = NO_VERSIONS
+    ) -> dict[str, list[Recorded[Any]]]:
         async with self._statement(f"load {' '.join(streams)}") as tx:
             found = {}
             for stream in streams:
                 stored = list(self._database.streams.get(stream, ()))
                 stored += [row for place, row in tx.writes.items() if place[:2] == ("events", stream)]
                 stored.sort(key=lambda row: row.event.version)
-                found[stream] = [decoded(registry, row.event) for row in stored]
+                first = since.get(stream, 1)
+                found[stream] = [decoded(registry, row.event) for row in stored if row.event.version >= first]
         return found
 
     async def append(

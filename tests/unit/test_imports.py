@@ -51,7 +51,7 @@ def rule_for(module: str) -> Rule:
         case ["shared", *_]:
             return Rule(("shared",))
         case _:
-            return Rule((*LAYERS, "services", "cli", "sandbox"))
+            return Rule(("shared", "services", "cli", "sandbox"))
 
 
 def imports_of(source: str, package: str) -> Iterator[tuple[int, str]]:
