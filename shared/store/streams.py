@@ -21,6 +21,8 @@ _COLUMNS = "stream_id, version, event_id, type, schema_version, occurred_at, dat
 _LOAD = f"""
 SELECT {_COLUMNS} FROM events WHERE stream_id = ANY($1::text[]) ORDER BY stream_id, version
 """  # noqa: S608 - constant text
+_WHOLE: Mapping[str, int] = {}
+
 _LOAD_ON = f"""
 SELECT {_COLUMNS} FROM unnest($1::text[], $2::int[]) AS known(stream, first)
 JOIN events ON stream_id = known.stream AND version >= known.first ORDER BY stream_id, version
@@ -50,7 +52,7 @@ SELECT (SELECT count(*) FROM gaps) AS gaps
 
 
 async def load(
-    connection: Connection, registry: Registry, streams: Sequence[str], since: Mapping[str, int]
+    connection: Connection, registry: Registry, streams: Sequence[str], since: Mapping[str, int] = _WHOLE
 ) -> dict[str, list[Recorded[Any]]]:
     """All events of `streams`, each list in version order; a stream without events has an empty list.
 
