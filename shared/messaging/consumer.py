@@ -6,6 +6,7 @@
 
 import asyncio
 import random
+from collections import Counter as Counted
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -202,8 +203,9 @@ class Consumer:
             batch.passed_over.append("unknown_type")
         else:
             try:
-                with batch.uow.attempt(_cause_of(item)):
-                    await self._react(batch.uow, event, wanted)
+                if wanted:
+                    with batch.uow.attempt(_cause_of(item)):
+                        await self._react(batch.uow, event, wanted)
             except (asyncpg.PostgresError, *CONNECTION_LOST, *TRY_AGAIN):
                 raise
             except Exception as error:
@@ -283,9 +285,11 @@ class Consumer:
 
     def _count(self, batch: _Batch, malformed: Sequence[Parked]) -> None:
         consumer, now = self._sub.consumer, self._store.clock()
+        for type_name, count in Counted(event.type for event in batch.applied).items():
+            APPLIED.labels(consumer, type_name).inc(count)
+        age = AGE.labels(consumer)
         for event in batch.applied:
-            APPLIED.labels(consumer, event.type).inc()
-            AGE.labels(consumer).observe(max(0.0, (now - event.occurred_at).total_seconds()))
+            age.observe(max(0.0, (now - event.occurred_at).total_seconds()))
         for reason in batch.passed_over:
             PASSED_OVER.labels(consumer, reason).inc()
         for parked in [*batch.park.values(), *malformed]:

@@ -16,7 +16,7 @@ from shared.store.errors import KeyReused
 from shared.store.idempotency import Answer
 from shared.store.marks import Mark, Parked
 from shared.store.readmodel import Key, ReadModel, Table
-from shared.store.session import Session
+from shared.store.session import NO_VERSIONS, Session
 from shared.store.todo import Entry, Todo
 
 R = TypeVar("R")
@@ -37,8 +37,10 @@ class PostgresSession(Session):
     async def lock_streams(self, streams: Sequence[str]) -> None:
         await self.connection.execute(_LOCK_STREAMS, list(streams))
 
-    async def load(self, registry: Registry, streams_: Sequence[str]) -> dict[str, list[Recorded[Any]]]:
-        return await streams.load(self.connection, registry, streams_)
+    async def load(
+        self, registry: Registry, streams_: Sequence[str], since: Mapping[str, int] = NO_VERSIONS
+    ) -> dict[str, list[Recorded[Any]]]:
+        return await streams.load(self.connection, registry, streams_, since)
 
     async def append(
         self,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import UUID
 
@@ -65,17 +66,38 @@ class Table(Generic[R]):
         """The row's primary key."""
         return tuple(getattr(row, name) for name in self.key)
 
-    def encode(self, row: R) -> tuple[object, ...]:
+    @cached_property
+    def _values(self) -> Callable[[R], tuple[object, ...]]:
+        return (
+            attrgetter(*self.columns)
+            if len(self.columns) > 1
+            else lambda row: (getattr(row, self.columns[0]),)
+        )
+
+    @cached_property
+    def _encoders(self) -> Sequence[tuple[int, Callable[[Any], object]]]:
+        codecs = enumerate(self._codecs.values())
+        return [(place, codec.encode) for place, codec in codecs if codec.encode is not _same]
+
+    @cached_property
+    def _decoders(self) -> Sequence[tuple[str, Callable[[Any], Any]]]:
+        return [(name, codec.decode) for name, codec in self._codecs.items() if codec.decode is not _same]
+
+    def encode(self, row: R) -> Sequence[object]:
         """The row as column values."""
-        values = ((codec, getattr(row, name)) for name, codec in self._codecs.items())
-        return tuple(None if value is None else codec.encode(value) for codec, value in values)
+        values = list(self._values(row))
+        for place, encode in self._encoders:
+            if values[place] is not None:
+                values[place] = encode(values[place])
+        return values
 
     def decode(self, record: Record) -> R:
         """The row that these column values hold."""
-        values = ((name, codec, record[name]) for name, codec in self._codecs.items())
-        return self.row(
-            **{name: None if value is None else codec.decode(value) for name, codec, value in values}
-        )
+        values = dict(record.items())
+        for name, decode in self._decoders:
+            if values[name] is not None:
+                values[name] = decode(values[name])
+        return self.row(**values)
 
     async def find(self, session: "Session", *key: Hashable, lock: bool = False) -> R | None:
         """The row with this key, or None; `lock` keeps others from changing it in this transaction."""
@@ -145,7 +167,11 @@ class ReadModel(Table[R]):
         for event, keys in touched:
             for key in keys:
                 rows[key] = self.fold(rows[key] if key in rows else before.get(key), event, key)
-        return {key: row for key, row in rows.items() if row != before.get(key)}
+        return {
+            key: row
+            for key, row in rows.items()
+            if (row != before[key] if key in before else row is not None)
+        }
 
     async def project(
         self, connection: Connection, events: Sequence[Recorded[Any]], table: str | None = None
@@ -157,7 +183,7 @@ class ReadModel(Table[R]):
         live = table in (None, self.name)
         table = table or self.name
         touched = self.touched(events)
-        keys = sorted({key for _, of_event in touched for key in of_event}, key=repr)
+        keys = sorted({key for _, of_event in touched for key in of_event})
         if not keys:
             return
         if self.shared_rows and live:  # a shadow table has one writer, which must not wait for the live ones
@@ -166,26 +192,39 @@ class ReadModel(Table[R]):
         await self._write(connection, table, [row for key in keys if (row := after.get(key)) is not None])
         await self._delete(connection, table, [key for key in keys if key in after and after[key] is None])
 
-    async def _rows(self, connection: Connection, table: str, keys: Sequence[Key]) -> dict[Key, R]:
+    @cached_property
+    def _is_one_of(self) -> str:
         arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(self._key_types, start=1))
-        condition = f"({', '.join(self.key)}) IN (SELECT * FROM unnest({arrays}))"  # noqa: S608
-        records = await connection.fetch(self.select(condition, table), *map(list, zip(*keys, strict=True)))
+        return f"({', '.join(self.key)}) IN (SELECT * FROM unnest({arrays}))"  # noqa: S608
+
+    async def _rows(self, connection: Connection, table: str, keys: Sequence[Key]) -> dict[Key, R]:
+        records = await connection.fetch(self.select(self._is_one_of, table), *_columns_of(keys))
         return {tuple(record[name] for name in self.key): self.decode(record) for record in records}
 
     async def _write(self, connection: Connection, table: str, rows: Sequence[R]) -> None:
         if not rows:
             return
-        values = ", ".join(f"${n}" for n in range(1, len(self.columns) + 1))
-        changes = ", ".join(f"{name} = excluded.{name}" for name in self.columns if name not in self.key)
-        await connection.executemany(
-            f"INSERT INTO {table} ({', '.join(self.columns)}) VALUES ({values}) "  # noqa: S608
-            f"ON CONFLICT ({', '.join(self.key)}) DO " + (f"UPDATE SET {changes}" if changes else "NOTHING"),
-            [self.encode(row) for row in rows],
+        await connection.execute(
+            f"INSERT INTO {table} {self._upsert}",
+            *_columns_of([self.encode(row) for row in rows]),
         )
+
+    @cached_property
+    def _upsert(self) -> str:
+        columns, key = ", ".join(self.columns), ", ".join(self.key)
+        arrays = ", ".join(
+            f"${n}::{codec.column}[]" for n, codec in enumerate(self._codecs.values(), start=1)
+        )
+        changes = ", ".join(f"{name} = excluded.{name}" for name in self.columns if name not in self.key)
+        then = f"UPDATE SET {changes}" if changes else "NOTHING"
+        return f"({columns}) SELECT * FROM unnest({arrays}) ON CONFLICT ({key}) DO {then}"  # noqa: S608
 
     async def _delete(self, connection: Connection, table: str, keys: Sequence[Key]) -> None:
         if keys:
-            await connection.executemany(f"DELETE FROM {table} WHERE {self._is_key}", keys)  # noqa: S608
+            await connection.execute(
+                f"DELETE FROM {table} WHERE {self._is_one_of}",  # noqa: S608
+                *_columns_of(keys),
+            )
 
     async def content_hash(self, connection: Connection, table: str | None = None) -> str:
         """A hash of the rows whatever their order: row count and two sums of 64-bit row hashes."""
@@ -220,9 +259,14 @@ class _Codec:
         if inner in _PLAIN:
             return cls(_PLAIN[inner], _same, _same)
         if isinstance(inner, type) and issubclass(inner, StrEnum):
-            return cls("text", str, inner)
+            return cls("text", _same, inner)
         adapter: TypeAdapter[Any] = TypeAdapter(cast(Any, inner))
-        return cls("jsonb", lambda value: adapter.dump_json(value).decode(), adapter.validate_json)
+        to_json, from_json = adapter.serializer.to_json, adapter.validator.validate_json
+        return cls("jsonb", lambda value: to_json(value).decode(), from_json)
+
+
+def _columns_of(rows: Sequence[Sequence[object]]) -> Iterable[list[object]]:
+    return map(list, zip(*rows, strict=True))
 
 
 def _same(value: object) -> object:

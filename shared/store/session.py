@@ -16,6 +16,8 @@ from shared.store.todo import Entry, Todo
 
 R = TypeVar("R")
 
+NO_VERSIONS: Mapping[str, int] = {}
+
 
 class Session(Protocol):
     """What can be read and written; in a transaction everything or nothing of it stays.
@@ -29,8 +31,13 @@ class Session(Protocol):
         """Wait for other transactions that lock any of these streams; until the end of this one."""
         ...
 
-    async def load(self, registry: Registry, streams: Sequence[str]) -> dict[str, list[Recorded[Any]]]:
-        """All events of `streams`, each list in version order; a stream without events has an empty list."""
+    async def load(
+        self, registry: Registry, streams: Sequence[str], since: Mapping[str, int] = NO_VERSIONS
+    ) -> dict[str, list[Recorded[Any]]]:
+        """All events of `streams`, each list in version order; a stream without events has an empty list.
+
+        Of a stream in `since`, those from that version on.
+        """
         ...
 
     async def append(

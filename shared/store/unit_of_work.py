@@ -19,6 +19,7 @@ from shared.store.errors import TRY_AGAIN, LeaseLost
 from shared.store.idempotency import Answer
 from shared.store.readmodel import ReadModel
 from shared.store.session import Backend, Session
+from shared.store.snapshots import Snapshot, Snapshots
 
 S = TypeVar("S")
 C = TypeVar("C")
@@ -39,6 +40,7 @@ class _Stream:
     before: Any
     state: Any
     correlation_id: UUID | None
+    last: Recorded[Any] | None
 
 
 class UnitOfWork:
@@ -67,19 +69,38 @@ class UnitOfWork:
         """The streams loaded so far."""
         return frozenset(self._streams)
 
+    @property
+    def snapshots(self) -> Iterator[Snapshot]:
+        """The states of all streams as this unit leaves them, those without events left out."""
+        for found in self._streams.values():
+            if found.last is not None:
+                yield Snapshot(found.last, found.state, found.correlation_id)
+
     async def prefetch(self, stream_ids: Iterable[str]) -> None:
         """Load streams in one query, so that the `state` calls that follow ask the database nothing."""
         missing = sorted({stream for stream in stream_ids if stream not in self._streams})
         if not missing:
             return
-        found = await self.session.load(self._store.registry, missing)
+        known = self._store.snapshots.of(missing)
+        since = {stream: snapshot.version for stream, snapshot in known.items()}
+        found = await self.session.load(self._store.registry, missing, since)
+        if wrong := [stream for stream, snapshot in known.items() if found[stream][:1] != [snapshot.last]]:
+            self._store.snapshots.drop(wrong)
+            known = {stream: known[stream] for stream in known.keys() - wrong}
+            found |= await self.session.load(self._store.registry, wrong)
         for stream, events in found.items():
-            evolve = self._store.decider_of(stream).evolve
-            state: Any = None
-            for event in events:
-                state = evolve(state, event.data, event.occurred_at)
-            correlation = events[0].correlation_id if events else None
-            self._streams[stream] = _Stream(len(events), len(events), state, state, correlation)
+            self._streams[stream] = self._folded(stream, events, known.get(stream))
+
+    def _folded(self, stream: str, events: Sequence[Recorded[Any]], snapshot: Snapshot | None) -> _Stream:
+        """The stream after `events`, the first of which is the snapshot's last."""
+        evolve = self._store.decider_of(stream).evolve
+        state: Any = snapshot.state if snapshot else None
+        for event in events[1:] if snapshot else events:
+            state = evolve(state, event.data, event.occurred_at)
+        last = events[-1] if events else None
+        correlation = snapshot.correlation_id if snapshot else events[0].correlation_id if events else None
+        version = last.version if last else 0
+        return _Stream(version, version, state, state, correlation, last)
 
     async def state(self, decider: Decider[S, C, E], key: object) -> S | None:
         """The state of one aggregate, this unit's own new events included; None if it does not exist."""
@@ -116,7 +137,14 @@ class UnitOfWork:
             state = evolve(state, data, self.now)
             self._events.append(self._record(stream, version, data, self._correlation))
         self._replaced.append((stream, found))
-        self._streams[stream] = _Stream(found.loaded, version, found.before, state, found.correlation_id)
+        self._streams[stream] = _Stream(
+            found.loaded,
+            version,
+            found.before,
+            state,
+            found.correlation_id or self._correlation,
+            self._events[-1],
+        )
 
     def want(self, wanted: todo.Wanted, cause_id: UUID) -> None:
         """Note something to do that no event asks for, such as an effect that a timer starts."""
@@ -250,6 +278,7 @@ class Store:
         self.public = frozenset(decider.category for decider in definition.deciders if decider.public)
         self.epoch = epoch
         self.clock = clock
+        self.snapshots = Snapshots()
         self.outbox_written = Event()
         self.todo_written = Event()
         self._deciders = {decider.category: decider for decider in definition.deciders}
@@ -276,12 +305,21 @@ class Store:
         `lock`: streams that other units with the same wish must wait for. Raises Conflict, LeaseLost,
         KeyReused or the driver's errors.
         """
-        async with self._backend.transaction() as session:
-            if names := sorted(lock):
-                await session.lock_streams(names)
-            uow = UnitOfWork(self, session, cause, now or self.clock())
-            yield uow
-            await uow.flush()
+        touched: Iterable[str] = ()
+        try:
+            async with self._backend.transaction() as session:
+                if names := sorted(lock):
+                    await session.lock_streams(names)
+                uow = UnitOfWork(self, session, cause, now or self.clock())
+                try:
+                    yield uow
+                    await uow.flush()
+                finally:
+                    touched = uow.touched
+        except BaseException:
+            self.snapshots.drop(touched)
+            raise
+        self.snapshots.keep(uow.snapshots)
         self.wake()
 
     async def transact(self, cause: Cause, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
