@@ -1,6 +1,6 @@
 """Who calls: a signed token names a customer, an operator or an admin."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -64,10 +64,13 @@ class Authenticator:
             raise _unauthenticated("The token is not of a person.")
         return actor
 
-    def require(self, kinds: frozenset[ActorKind]) -> Callable[..., Actor]:
-        """A FastAPI dependency that gives the actor, if it is one of `kinds`; else 401 or 403."""
+    def require(self, kinds: frozenset[ActorKind]) -> Callable[..., Awaitable[Actor]]:
+        """A FastAPI dependency that gives the actor, if it is one of `kinds`; else 401 or 403.
 
-        def dependency(request: Request, _documented: Bearer = None) -> Actor:
+        A coroutine, because FastAPI takes a plain function to a thread on every request.
+        """
+
+        async def dependency(request: Request, _documented: Bearer = None) -> Actor:
             actor = self.actor_of(request)
             if actor is None:
                 raise _unauthenticated("A token is needed: Authorization: Bearer <token>.")

@@ -42,6 +42,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self._steps_left < 0:
             raise Stuck("the run took more steps than it may")
 
+    def run_in_executor(self, *_: Any) -> Any:
+        """Refused: threads would bring back chance."""
+        raise RuntimeError("a simulation has no threads; make it a coroutine")
+
     def _write_to_self(self) -> None:
         """Nobody calls from another thread."""
 

@@ -95,7 +95,7 @@ def test_a_token_with_a_wrong_claim_is_refused(change: dict[str, Any]) -> None:
     refused(jwt.encode(claims(**change), KEY, algorithm="HS256"))
 
 
-def test_a_route_for_some_kinds_admits_only_those() -> None:
+async def test_a_route_for_some_kinds_admits_only_those() -> None:
     def of(kind: ActorKind) -> str:
         return f"Bearer {issue(KEY, Actor(kind, 'someone'), NOW)}"
 
@@ -103,11 +103,11 @@ def test_a_route_for_some_kinds_admits_only_those() -> None:
         dependency = AUTH.require(admitted)
         for kind in ANYONE:
             if kind in admitted:
-                assert dependency(request(authorization=of(kind))).kind is kind
+                assert (await dependency(request(authorization=of(kind)))).kind is kind
                 continue
             with pytest.raises(Problem) as caught:
-                dependency(request(authorization=of(kind)))
+                await dependency(request(authorization=of(kind)))
             assert (caught.value.status, caught.value.code) == (403, "forbidden")
         with pytest.raises(Problem) as nobody:
-            dependency(request())
+            await dependency(request())
         assert (nobody.value.status, nobody.value.code) == (401, "unauthenticated")
