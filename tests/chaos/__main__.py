@@ -29,6 +29,8 @@ from tests.waiting import pause
 
 QUIET_WITHIN_S = 400.0
 INTERRUPTED = 130
+MOST_ORDERS = 2000
+"""In one run: all of their events are sent and heard again whenever the broker dies."""
 
 
 def options() -> argparse.Namespace:
@@ -36,7 +38,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=2.0, help="how long faults happen")
     parser.add_argument("--seed", type=int, help="order of the faults; a new one each run by default")
-    parser.add_argument("--rate", type=float, default=1.0, help="orders a second")
+    parser.add_argument("--rate", type=float, default=1.0, help="orders a second, less in a long run")
     parser.add_argument("--at-once", type=int, default=30, help="orders under way at most")
     parser.add_argument("--keep", type=Path, help="folder that gets history, events and logs")
     parser.add_argument("--only", nargs="+", default=[], help="kinds of faults, e.g. BROKER_KILLED; else all")
@@ -78,11 +80,12 @@ async def _run(
     """Faults one after another under steady load, each until a new order has gone all the way."""
     recovered: list[Recovered] = []
     stop = asyncio.Event()
+    rate = min(chosen.rate, MOST_ORDERS / (60 * chosen.minutes))
     await market.open()
     await market.finish(await market.order_now())
     _say("the platform is up; faults begin")
     async with asyncio.TaskGroup() as group:
-        group.create_task(market.trade(stop, rate=chosen.rate, most=chosen.at_once))
+        group.create_task(market.trade(stop, rate=rate, most=chosen.at_once))
         give_up = monotonic() + 60 * chosen.minutes
         pauses = random.Random(seed)
         kinds = [kind for kind in Kind if not chosen.only or kind.name in chosen.only]

@@ -52,6 +52,8 @@ class Kind(StrEnum):
     SERVICE_RESTARTED = "service restarted gracefully"
     MAIL_KILLED = "mail server killed"
     ALL_KILLED = "all service processes killed"
+    KILLED_AGAIN = "service killed again as it starts"
+    STORM = "broker, Postgres, services at once"
 
 
 WEIGHTS = {
@@ -64,6 +66,8 @@ WEIGHTS = {
     Kind.REBALANCE: 2,
     Kind.REPUBLISHED: 2,
     Kind.ALL_KILLED: 2,
+    Kind.KILLED_AGAIN: 3,
+    Kind.STORM: 2,
 }
 """How often a kind occurs for each occurrence of those that are not named here."""
 MOST_KILLED = 3
@@ -100,7 +104,9 @@ def _victims(kind: Kind, chance: random.Random, services: tuple[str, ...]) -> tu
             return tuple(chance.sample(services, chance.randint(1, MOST_KILLED)))
         case Kind.ALL_KILLED:
             return services
-        case Kind.SERVICE_FROZEN | Kind.SERVICE_RESTARTED:
+        case Kind.STORM:
+            return (BROKER, POSTGRES, DISK_POSTGRES, *chance.sample(services, MOST_KILLED))
+        case Kind.SERVICE_FROZEN | Kind.SERVICE_RESTARTED | Kind.KILLED_AGAIN:
             return (chance.choice(services),)
         case Kind.ZOMBIE_CONSUMER | Kind.ZOMBIE_RELAY | Kind.REBALANCE:
             return (chance.choice(BY_ROLE),)
@@ -125,7 +131,12 @@ class Injector:
     async def inject(self, fault: Fault) -> float:
         """Do it, and undo what does not mend itself; gives the monotonic time from which recovery counts."""
         match fault.kind:
-            case Kind.SERVICE_KILLED | Kind.ALL_KILLED:
+            case Kind.SERVICE_KILLED | Kind.ALL_KILLED | Kind.STORM:
+                return await self._kill(*fault.victims)
+            case Kind.KILLED_AGAIN:
+                for _ in range(2):
+                    await self._kill(*fault.victims)
+                    await pause(5 * fault.choice)
                 return await self._kill(*fault.victims)
             case Kind.BROKER_KILLED:
                 return await self._kill(BROKER)
