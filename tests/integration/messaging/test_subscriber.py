@@ -139,6 +139,30 @@ async def test_members_that_join_and_leave_amid_batches_have_every_effect_once(
         await heard(auditor, teller)
 
 
+async def test_a_batch_that_failed_comes_again_before_anything_after_it(
+    teller: Teller, auditor: Auditor, broker: Broker, admin: Any
+) -> None:
+    """A batch waits in the database when that hangs up; the next record of its stream is there already."""
+    async with in_background(teller.relay(broker).run), in_background(auditor.subscriber(broker).run):
+        await open_accounts(teller)
+        await heard(auditor, teller)
+        async with auditor.store.pool.acquire() as connection, connection.transaction():
+            await connection.execute("LOCK TABLE overviews IN ACCESS EXCLUSIVE MODE")
+            await teller.do(Deposit(account="a0", amount=1))
+            await until(lambda: waits_for_lock(auditor))
+            await teller.do(Deposit(account="a0", amount=1))
+            await until(lambda: empty(teller))
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = $1 AND wait_event_type = 'Lock'",
+                auditor.database.service,
+            )
+        goes_on = "SELECT EXISTS (SELECT FROM parked) OR EXISTS (SELECT FROM marks WHERE version = 3)"
+        await until(lambda: auditor.store.pool.fetchval(goes_on))
+        assert await auditor.parked() == []
+        await heard(auditor, teller)
+
+
 async def test_a_database_that_goes_away_amid_batches_loses_and_parks_nothing(
     teller: Teller, auditor: Auditor, broker: Broker, admin: Any
 ) -> None:

@@ -86,6 +86,18 @@ async def test_a_rebuild_gives_the_same_rows_and_can_be_repeated(
     assert (await rebuild(owner, teller.registry, model)).equal
 
 
+async def test_a_rebuild_asks_for_nothing_to_be_done(teller: Teller, owner: Pool) -> None:
+    await a_day(teller)
+    await teller.do(Withdraw(account="a4", amount=600))
+    everything = "SELECT todo_id, kind, name, due, (SELECT max(position) FROM events) FROM todo ORDER BY 1"
+    before = await teller.store.pool.fetch(everything)
+
+    await rebuild(owner, teller.registry, ACCOUNT_ROWS)
+
+    assert await teller.store.pool.fetch(everything) == before
+    assert ("EFFECT", "letter") in [(row["kind"], row["name"]) for row in before]
+
+
 async def test_a_rebuild_notices_and_mends_a_wrong_row(teller: Teller, owner: Pool) -> None:
     await a_day(teller)
     before = await contents(teller, HOLDINGS)

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -48,6 +49,18 @@ async def test_what_was_decided_is_loaded_again_with_contiguous_versions(teller:
     ]
     assert len({event.correlation_id for event in events}) == 1
     assert len({event.event_id for event in events}) == 3
+
+
+async def test_a_clock_that_is_set_back_changes_no_order(teller: Teller) -> None:
+    await teller.do(Open(account="a", owner="ann"))
+    for amount in (1, 2):
+        teller.clock.advance(timedelta(hours=-1))
+        await teller.do(Deposit(account="a", amount=amount))
+
+    events = (await teller.store.load(["account-a"]))["account-a"]
+
+    assert [event.version for event in events] == [1, 2, 3]
+    assert events[0].occurred_at > events[1].occurred_at > events[2].occurred_at
 
 
 async def test_a_stale_expected_version_is_a_conflict_and_writes_nothing(teller: Teller) -> None:

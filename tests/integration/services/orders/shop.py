@@ -42,7 +42,7 @@ from shared.store.marks import StoredRecord
 from shared.store.postgres import Postgres
 from shared.store.rebuild import Rebuilt, rebuild
 from shared.store.unit_of_work import Store
-from shared.store.worker import Duties, Worker
+from shared.store.worker import Duties, Unavailable, Worker
 from tests.conftest import Database
 from tests.integration.sandbox.shop import Shop as Letterbox
 from tests.unit.orders.samples import ORDER_ID
@@ -243,6 +243,24 @@ class SlowToCreate(SandboxProvider):
         made = await super().create(intent_id, order_id, amount, currency, capture, key)
         await self._meanwhile()
         return made
+
+
+class AnswersLost(SandboxProvider):
+    """The provider over a bad line: it takes and gives back money, but nobody hears that it did."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        super().__init__(client, str(client.base_url))
+        self.asked: list[str] = []
+
+    async def capture(self, intent: ProviderIntent, capture_id: UUID, amount: int, key: str) -> str:
+        self.asked.append("capture")
+        await super().capture(intent, capture_id, amount, key)
+        raise Unavailable("the answer was lost")
+
+    async def refund(self, intent: ProviderIntent, refund_id: UUID, amount: int, key: str) -> str:
+        self.asked.append("refund")
+        await super().refund(intent, refund_id, amount, key)
+        raise Unavailable("the answer was lost")
 
 
 def granted(amount: int) -> RefundApproved:

@@ -17,6 +17,7 @@ from tests.integration.sandbox.shop import open_shop as open_letterbox
 from tests.integration.services.orders.shop import (
     REFUND,
     SECRET,
+    AnswersLost,
     Shop,
     SlowToCreate,
     granted,
@@ -214,6 +215,22 @@ async def test_a_capture_whose_answer_was_lost_is_not_made_twice(shop: Shop) -> 
     (captured,) = await shop.events(ORDER_ID, PaymentCaptured)
     assert captured.provider_ref == made.json()["id"]
     assert await shop.ledger("CAPTURED") == [("CAPTURED", TOTAL)]
+
+
+async def test_a_retry_looks_for_what_its_first_try_did(shop: Shop) -> None:
+    await shipped(shop, "4242424242424242")
+    provider = AnswersLost(shop.provider)
+    worker = shop.worker_with(provider)
+    await worker.run_due()
+    shop.clock.advance(timedelta(minutes=1))
+    await worker.run_due()
+    await shop.hear(f"refundgrant-{REFUND}", granted(100))
+    await worker.run_due()
+    shop.clock.advance(timedelta(minutes=1))
+    await worker.run_due()
+    assert provider.asked == ["capture", "refund"]
+    assert await refund_status(shop) == ("ISSUED", 1)
+    assert await shop.ledger("CAPTURED", "REFUNDED") == [("CAPTURED", TOTAL), ("REFUNDED", 100)]
 
 
 async def test_a_policy_that_takes_the_money_at_once(make_database: MakeDatabase, tmp_path: Path) -> None:
