@@ -82,7 +82,9 @@ class AggregateMachine(RuleBasedStateMachine):
         stored = self.registry.encode(event)
         event_again = self.registry.decode(name, self.registry.schema_version(name), stored)
         assert event_again == event, f"{event} came back as {event_again}"
-        self.states[stream] = self._evolve(self.states.get(stream), stream, event, self.now)
+        before = self.states.get(stream)
+        self.states[stream] = self._evolve(before, stream, event, self.now)
+        assert self.states[stream] != before, f"{event} changes nothing"
         self.history.append((stream, event_again, self.now))
 
     def of_type(self, *kinds: type) -> list[Any]:

@@ -14,8 +14,8 @@ _QUIET: Final = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.f
 
 settings.register_profile(
     "orderflow-ci",
-    max_examples=60,
-    stateful_step_count=40,
+    max_examples=100,
+    stateful_step_count=50,
     derandomize=True,
     deadline=None,
     suppress_health_check=_QUIET,

@@ -94,7 +94,7 @@ BAD_DETAILS: tuple[dict[str, Any], ...] = (
 carts, lines, skus = st.sampled_from([CARTS[0], *CARTS]), st.sampled_from(LINES), st.sampled_from(SKUS)
 currencies = st.sampled_from(["GBP", "GBP", "GBP", "EUR"])
 quantities = st.sampled_from([1, 1, 1, 2, 2, 3, 4, 0, -1, HIGHEST_QUANTITY, HIGHEST_QUANTITY + 1])
-amounts = st.sampled_from([0, 1, 99, 1_000, 4_999, 5_000, HIGHEST_PRICE])
+amounts = st.sampled_from([4_999, 1_000, 99, 5_000, 1, 0, HIGHEST_PRICE])
 destinations = st.builds(
     Destination,
     country=st.sampled_from(["GB", "GB", "FR", "IT"]),

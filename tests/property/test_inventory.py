@@ -44,12 +44,13 @@ from tests.unit.inventory.world import Command, World
 
 DEPOTS = (uid("north"), uid("south"))
 SKUS = ("CUP", "BAG", "HAT")
-ORDERS = tuple(uid("order", n) for n in range(4))
+ORDERS = tuple(uid("order", n) for n in range(8))
 LINES = (("1", "CUP"), ("2", "CUP"), ("3", "BAG"), ("4", "HAT"))
 SHELVES = tuple((sku, depot) for sku in SKUS for depot in DEPOTS)
 
 depots, skus, orders = st.sampled_from((DEPOTS[0], *DEPOTS)), st.sampled_from(SKUS), st.sampled_from(ORDERS)
 documents = st.integers(1, 4)
+nearly = st.sampled_from([None, None, -1, 0, 1])
 few = st.sampled_from([1, 1, 2, 3, 4])
 units = st.lists(st.tuples(st.sampled_from(LINES), few), max_size=3)
 
@@ -241,7 +242,7 @@ class InventoryMachine(AggregateMachine):
         depot=depots,
         n=documents,
         delta=st.integers(-5, 3),
-        reason=st.sampled_from(AdjustmentReason),
+        reason=st.sampled_from(AdjustmentReason),,
     )
     def staff_count(self, sku: str, depot: UUID, n: int, delta: int, reason: AdjustmentReason) -> None:
         self.tell(
@@ -256,8 +257,12 @@ class InventoryMachine(AggregateMachine):
             )
         )
 
-    @rule(order=orders, depot=depots, chosen=units)
-    def an_order_wants_units(self, order: UUID, depot: UUID, chosen: list[Any]) -> None:
+    @rule(order=orders, depot=depots, chosen=units, near=nearly)
+    def an_order_wants_units(self, order: UUID, depot: UUID, chosen: list[Any], near: int | None) -> None:
+        """Some, or exactly what there is of the first article, or one more."""
+        if near is not None and chosen:
+            line, sku = chosen[0][0]
+            chosen = [((line, sku), max(1, self.model.available((sku, depot)) + near))]
         self.tell(
             ReserveStock(
                 order_id=order,
@@ -271,8 +276,14 @@ class InventoryMachine(AggregateMachine):
     def an_order_is_cancelled(self, order: UUID) -> None:
         self.tell(ReleaseStock(order_id=order, cause_event_id=uid("cancelled", order)))
 
-    @rule(order=orders, depot=depots, n=documents, chosen=units)
-    def any_parcel_leaves(self, order: UUID, depot: UUID, n: int, chosen: list[Any]) -> None:
+    @rule(order=orders, depot=depots, n=documents, chosen=units, near=nearly)
+    def any_parcel_leaves(
+        self, order: UUID, depot: UUID, n: int, chosen: list[Any], near: int | None
+    ) -> None:
+        """Whatever was packed, or what nobody holds of the first article, or one more."""
+        if near is not None and chosen:
+            line, sku = chosen[0][0]
+            chosen = [((line, sku), max(1, self.model.free((sku, depot)) + near))]
         self.ship(order, depot, n, of_order(order, chosen))
 
     @rule(order=orders, n=documents, some=st.booleans())
