@@ -242,7 +242,7 @@ class InventoryMachine(AggregateMachine):
         depot=depots,
         n=documents,
         delta=st.integers(-5, 3),
-        reason=st.sampled_from(AdjustmentReason),,
+        reason=st.sampled_from(AdjustmentReason),
     )
     def staff_count(self, sku: str, depot: UUID, n: int, delta: int, reason: AdjustmentReason) -> None:
         self.tell(
