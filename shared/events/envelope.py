@@ -1,5 +1,6 @@
 """What surrounds every event: which stream it belongs to, when, why and by whom it happened."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -7,6 +8,9 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from shared.domain.ids import derive
+
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+"""A W3C trace context; anything else is no trace."""
 
 E_co = TypeVar("E_co", covariant=True)
 

@@ -7,10 +7,14 @@ from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
-from shared.events.envelope import Actor, ActorKind, Recorded
+from shared.events.envelope import TRACEPARENT, Actor, ActorKind, Recorded, event_id
 from shared.events.registry import Registry
 
 Headers = Sequence[tuple[str, bytes]]
+
+
+LONGEST_STREAM = 512
+"""Characters of a stream id at most: marks and parked records are found by it."""
 
 
 class KafkaRecord(Protocol):
@@ -108,38 +112,51 @@ def _of_type(service: str, event_type: str, schema_version: int) -> Headers:
 
 
 def parse(record: KafkaRecord) -> Incoming:
-    """The record's envelope. Raises Malformed, whatever the headers hold."""
+    """The record's envelope. Raises Malformed, whatever the headers hold.
+
+    The id vouches for epoch, stream and version, from which it is derived: a mark that moved by wrong ones
+    would drop the right events that come later.
+    """
     try:
         headers = {name: value for name, value in record.headers if value is not None}
         subject = headers["ce_subject"].decode()
         causation, trace = headers.get("ce_causationid"), headers.get("traceparent")
         version, epoch = int(headers["ce_sequence"]), int(headers["ce_epoch"])
         if (
-            version < 1
-            or version > 2**31 - 1
+            not 0 < version < 2**31
             or not 0 < epoch < 2**31
             or "-" not in subject
             or "\x00" in subject
+            or len(subject) > LONGEST_STREAM
         ):
-            raise Malformed(f"no event is number {version} of {subject!r} in epoch {epoch}")
+            raise Malformed(f"no event is number {version} of {subject[:100]!r} in epoch {epoch}")
+        identity = UUID(headers["ce_id"].decode())
+        if identity != event_id(epoch, subject, version):
+            raise Malformed(f"{identity} is not event {version} of {subject} in epoch {epoch}")
         return Incoming(
             record=record,
             stream=subject,
             version=version,
             epoch=epoch,
-            event_id=UUID(headers["ce_id"].decode()),
+            event_id=identity,
             type=headers["ce_type"].decode(),
             schema_version=_schema_version(headers["ce_dataschema"]),
             occurred_at=_instant(headers["ce_time"].decode()),
             correlation_id=UUID(headers["ce_correlationid"].decode()),
             causation_id=UUID(causation.decode()) if causation else None,
             actor=_actor(headers["ce_actor"]),
-            traceparent=trace.decode() if trace is not None else None,
+            traceparent=_trace(trace) if trace is not None else None,
         )
     except Malformed:
         raise
     except Exception as error:
         raise Malformed(f"{type(error).__name__}: {error}") from error
+
+
+def _trace(header: bytes) -> str | None:
+    """A trace that is none says nothing; it is no reason to hold the event back."""
+    text = header.decode(errors="replace")
+    return text if TRACEPARENT.fullmatch(text) else None
 
 
 def _instant(text: str) -> datetime:

@@ -181,8 +181,7 @@ class Consumer:
             batch.unpark.add(place)
             return
         if item.version != mark.version + 1 or item.epoch < mark.epoch:
-            if place not in batch.waiting:
-                self._park(batch, item, Reason.EARLY, None)
+            self._park(batch, item, Reason.EARLY, None, readable=not isinstance(reactions[0], Exception))
             return
         following: Incoming | None = item
         while following is not None and await self._apply_next(batch, following, reactions):
@@ -197,7 +196,7 @@ class Consumer:
         event, wanted = reactions
         place = (item.stream, item.version)
         if isinstance(event, Exception):
-            self._park(batch, item, Reason.FAILED, event)
+            self._park(batch, item, Reason.FAILED, event, readable=False)
             return False
         if event is None:
             batch.passed_over.append("unknown_type")
@@ -242,7 +241,16 @@ class Consumer:
         except Exception as error:  # noqa: BLE001 - bad data or a bug: the event is parked with it
             return error, ()
 
-    def _park(self, batch: _Batch, item: Incoming, reason: Reason, error: Exception | None) -> None:
+    def _park(
+        self,
+        batch: _Batch,
+        item: Incoming,
+        reason: Reason,
+        error: Exception | None,
+        *,
+        readable: bool = True,
+    ) -> None:
+        """Let the record wait in its place; one that cannot be read does not drive out another."""
         place = (item.stream, item.version)
         before = batch.waiting.get(place) or batch.park.get(place)
         attempts = before.attempts + 1 if before and error else int(error is not None)
@@ -252,7 +260,7 @@ class Consumer:
         batch.park[place] = Parked(
             stream=item.stream,
             version=item.version,
-            record=stored(item.record),
+            record=before.record if before and not readable else stored(item.record),
             reason=reason,
             error=repr(error) if error else None,
             attempts=attempts,

@@ -1,7 +1,6 @@
 """From a request to a unit of work and back: Idempotency-Key, If-Match, ETag and cause in one place."""
 
 import hashlib
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,14 +11,13 @@ from fastapi import Request, Response
 from fastapi.encoders import jsonable_encoder
 
 from shared.domain import Rejected
-from shared.events.envelope import Actor, Cause
+from shared.events.envelope import TRACEPARENT, Actor, Cause
 from shared.service.problems import Problem
 from shared.store.errors import KeyReused
 from shared.store.idempotency import Answer
 from shared.store.unit_of_work import Store, UnitOfWork
 
 LONGEST_KEY = 255
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +92,7 @@ def cause_of(request: Request, actor: Actor) -> Cause:
         request_id = uuid4()
     trace = request.headers.get("traceparent", "")
     return Cause(
-        actor=actor, causation_id=request_id, traceparent=trace if _TRACEPARENT.fullmatch(trace) else None
+        actor=actor, causation_id=request_id, traceparent=trace if TRACEPARENT.fullmatch(trace) else None
     )
 
 

@@ -116,11 +116,13 @@ async def parked_due(connection: Connection, consumer: str, now: datetime, limit
 
 
 async def park(connection: Connection, consumer: str, rows: Sequence[Parked]) -> None:
-    """Keep records for later; one that waits already takes the newer reason, error and time."""
+    """Keep records for later; one that waits already gives way to the newer in its place."""
     await connection.executemany(
         'INSERT INTO parked (consumer, stream_id, version, topic, partition, "offset", key, value, headers, '
         "reason, error, attempts, retry_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) "
-        "ON CONFLICT (consumer, stream_id, version) DO UPDATE SET reason = excluded.reason, "
+        "ON CONFLICT (consumer, stream_id, version) DO UPDATE SET topic = excluded.topic, "
+        'partition = excluded.partition, "offset" = excluded."offset", key = excluded.key, '
+        "value = excluded.value, headers = excluded.headers, reason = excluded.reason, "
         "error = excluded.error, attempts = excluded.attempts, retry_at = excluded.retry_at",
         [
             (
@@ -210,8 +212,12 @@ def _parked(row: Record) -> Parked:
 
 
 def _dump_headers(headers: Iterable[tuple[str, bytes | None]]) -> str:
+    """As JSON that Postgres can hold: no name of ours has a NUL."""
     return orjson.dumps(
-        [[name, None if value is None else base64.b64encode(value).decode()] for name, value in headers]
+        [
+            [name.replace("\x00", "\ufffd"), None if value is None else base64.b64encode(value).decode()]
+            for name, value in headers
+        ]
     ).decode()
 
 

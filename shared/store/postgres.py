@@ -1,7 +1,7 @@
 """A service's memory in Postgres."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -12,7 +12,7 @@ from shared.events.envelope import Recorded
 from shared.events.registry import Registry
 from shared.store import idempotency, marks, streams, todo
 from shared.store.connection import Connection, Pool
-from shared.store.errors import KeyReused
+from shared.store.errors import KeyReused, Unstorable
 from shared.store.idempotency import Answer
 from shared.store.marks import Mark, Parked
 from shared.store.readmodel import Key, ReadModel, Table
@@ -118,11 +118,24 @@ class Postgres:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[PostgresSession]:
         """A session in which every statement is a transaction of its own."""
-        async with self.pool.acquire() as connection:
-            yield PostgresSession(connection)
+        with _told_apart():
+            async with self.pool.acquire() as connection:
+                yield PostgresSession(connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresSession]:
         """One transaction, READ COMMITTED."""
-        async with self.pool.acquire() as connection, connection.transaction():
-            yield PostgresSession(connection)
+        with _told_apart():
+            async with self.pool.acquire() as connection, connection.transaction():
+                yield PostgresSession(connection)
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """The driver raises an InterfaceError for a lost connection and for a value that does not fit alike."""
+    try:
+        yield
+    except asyncpg.InterfaceError as error:
+        if isinstance(error, ValueError):
+            raise Unstorable(str(error)) from error
+        raise

@@ -108,7 +108,7 @@ class Session(Protocol):
         ...
 
     async def park(self, consumer: str, rows: Sequence[Parked]) -> None:
-        """Keep records for later; one that waits already takes the newer reason, error and time."""
+        """Keep records for later; one that waits already gives way to the newer in its place."""
         ...
 
     async def unpark(self, consumer: str, places: Iterable[tuple[str, int]]) -> None:

@@ -458,10 +458,8 @@ class MemorySession(Session):
             for row in rows:
                 key = (consumer, row.stream, row.version)
                 await tx.lock("parked", *key)
-                there: Parked | None = tx.get("parked", key)
                 error = row.error and row.error[:1000].replace("\x00", "\\0")
-                kept = there.record if there else row.record
-                await tx.put("parked", key, replace(row, record=kept, error=error))
+                await tx.put("parked", key, replace(row, error=error))
 
     async def unpark(self, consumer: str, places: Iterable[tuple[str, int]]) -> None:
         gone = sorted(places)

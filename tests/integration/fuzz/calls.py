@@ -14,7 +14,7 @@ from schemathesis import GenerationMode
 from schemathesis.core.parameters import ParameterLocation
 
 from services.orders.psp import NoticeKind
-from tests.integration.fuzz.documents import document
+from tests.integration.fuzz.platform import document
 
 Json = Any
 Case: TypeAlias = AnyCase[Any]

@@ -1,12 +1,24 @@
 """The services' faces, each opened when it is first asked for and kept for all tests of a file."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
+import structlog
 
 from tests.conftest import databases
 from tests.integration.fuzz.faces import OPENERS, Face
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quiet() -> Iterator[None]:
+    """Thousands of expected failures, each with its whole stack, would take most of the time."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.configure(**before)
+
 
 FaceOf = Callable[[str], Awaitable[Face]]
 

@@ -17,8 +17,8 @@ from sandbox.provider.webhooks import signature
 from tests.budget import examples
 from tests.integration.fuzz.calls import Call, Operation, calls, operations
 from tests.integration.fuzz.conftest import FaceOf
-from tests.integration.fuzz.documents import SERVICES
 from tests.integration.fuzz.faces import Face
+from tests.integration.fuzz.platform import SERVICES
 from tests.integration.services.orders.shop import SECRET as WEBHOOK_SECRET
 
 pytestmark = pytest.mark.integration

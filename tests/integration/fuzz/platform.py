@@ -1,4 +1,4 @@
-"""The services' OpenAPI documents, as their composition roots make them, without a database or a broker."""
+"""The services by name, without neighbours: their settings and their OpenAPI documents."""
 
 import base64
 from functools import cache
@@ -19,13 +19,11 @@ SERVICES: dict[str, Service[Any]] = {
 }
 
 
-@cache
-def document(name: str) -> dict[str, Any]:
-    """What GET /openapi.json of this service answers."""
-    service = SERVICES[name]
-    settings = service.settings.model_validate_strings(
+def settings_of(name: str, database_url: str = "postgresql://nowhere/nothing") -> Any:
+    """The settings of a service whose neighbours are all away."""
+    return SERVICES[name].settings.model_validate_strings(
         {
-            "database_url": "postgresql://nowhere/nothing",
+            "database_url": database_url,
             "kafka_bootstrap_servers": "127.0.0.1:1",
             "jwt_key": "k" * 32,
             "data_key": base64.b64encode(bytes(32)).decode(),
@@ -38,6 +36,12 @@ def document(name: str) -> dict[str, Any]:
             "shop_url": "https://shop.example/",
         }
     )
+
+
+@cache
+def document(name: str) -> dict[str, Any]:
+    """What GET /openapi.json of this service answers."""
+    service, settings = SERVICES[name], settings_of(name)
     nothing: Any = None
     store = Store(nothing, service.define(settings), epoch=1, clock=utc_now)
 
