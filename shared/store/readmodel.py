@@ -188,20 +188,24 @@ class ReadModel(Table[R]):
             return
         if self.shared_rows and live:  # a shadow table has one writer, which must not wait for the live ones
             await connection.execute(_LOCK_KEYS, [f"{self.name}{key!r}" for key in keys])
-        after = self.folded(await self._rows(connection, table, keys), touched)
-        await self._write(connection, table, [row for key in keys if (row := after.get(key)) is not None])
-        await self._delete(connection, table, [key for key in keys if key in after and after[key] is None])
+        after = self.folded(await self.read_rows(connection, table, keys), touched)
+        await self.write_rows(connection, table, [row for key in keys if (row := after.get(key)) is not None])
+        await self.delete_rows(
+            connection, table, [key for key in keys if key in after and after[key] is None]
+        )
 
     @cached_property
     def _is_one_of(self) -> str:
         arrays = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(self._key_types, start=1))
         return f"({', '.join(self.key)}) IN (SELECT * FROM unnest({arrays}))"  # noqa: S608
 
-    async def _rows(self, connection: Connection, table: str, keys: Sequence[Key]) -> dict[Key, R]:
+    async def read_rows(self, connection: Connection, table: str, keys: Sequence[Key]) -> dict[Key, R]:
+        """Those of the rows that are there."""
         records = await connection.fetch(self.select(self._is_one_of, table), *_columns_of(keys))
         return {tuple(record[name] for name in self.key): self.decode(record) for record in records}
 
-    async def _write(self, connection: Connection, table: str, rows: Sequence[R]) -> None:
+    async def write_rows(self, connection: Connection, table: str, rows: Sequence[R]) -> None:
+        """Put the rows in the place of those with their keys."""
         if not rows:
             return
         await connection.execute(
@@ -219,7 +223,8 @@ class ReadModel(Table[R]):
         then = f"UPDATE SET {changes}" if changes else "NOTHING"
         return f"({columns}) SELECT * FROM unnest({arrays}) ON CONFLICT ({key}) DO {then}"  # noqa: S608
 
-    async def _delete(self, connection: Connection, table: str, keys: Sequence[Key]) -> None:
+    async def delete_rows(self, connection: Connection, table: str, keys: Sequence[Key]) -> None:
+        """Remove the rows."""
         if keys:
             await connection.execute(
                 f"DELETE FROM {table} WHERE {self._is_one_of}",  # noqa: S608

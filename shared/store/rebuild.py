@@ -3,19 +3,28 @@
 Only folds run: nothing is decided, no todo row is written, so no outside effect can fire.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from shared.events.envelope import Recorded
 from shared.events.registry import Registry
 from shared.store import streams
-from shared.store.connection import Connection, Pool
+from shared.store.connection import Connection, Pool, Record
 from shared.store.migrate import SERVICE_ROLE
 from shared.store.readmodel import ReadModel
+from shared.store.shadow import Shadow
+
+T = TypeVar("T")
+CHUNK = 5000
 
 Chunk = Sequence[Recorded[Any]]
+
+
+class RebuildRunning(Exception):  # noqa: N818 - what is the matter
+    """Another rebuild of the same read model is under way; wait for its end."""
 
 
 class Foreign(Protocol):
@@ -59,56 +68,97 @@ async def rebuild(
     First pass: what one snapshot sees, beside the running service. Then the live table is locked for a
     moment, the rest is folded, hashes are compared and, if `swap`, the tables change places in the same
     transaction. Without `swap`, on any failure or interruption, or if foreign events are missing, the live
-    table stays untouched.
+    table stays untouched. Raises RebuildRunning if another rebuild of this model is under way.
     """
-    shadow = f"{model.name}_rebuild"
-    async with pool.acquire() as connection:
-        await connection.execute(f"DROP TABLE IF EXISTS {shadow}")
-        await connection.execute(f"CREATE TABLE {shadow} (LIKE {model.name} INCLUDING ALL)")
-    try:
+    table = f"{model.name}_rebuild"
+    async with pool.acquire() as writer, _alone(writer, model), _empty(writer, model, table):
+        shadow = Shadow(model, table, writer)
         async with pool.acquire() as reader, reader.transaction(isolation="repeatable_read", readonly=True):
             snapshot: str = await reader.fetchval("SELECT pg_current_snapshot()::text")
-            await _fold(pool, model, shadow, streams.read_on(reader, registry, "true"))
+            async for rows in _ahead(_own(reader, registry, model, "true")):
+                await shadow.fold(streams.recorded(registry, row) for row in rows)
             if foreign is not None:
-                await _fold(pool, model, shadow, foreign.applied(reader))
+                async for heard in foreign.applied(reader):
+                    await shadow.fold(heard)
+            await shadow.flush()
         after_first_pass()
-        async with _locked(pool, model) as connection:
-            unseen = (
-                "transaction_id >= pg_snapshot_xmin($1::text::pg_snapshot) "
-                "AND NOT pg_visible_in_snapshot(transaction_id, $1::text::pg_snapshot)"
-            )
-            async for own in streams.read_on(connection, registry, unseen, snapshot):
-                await model.project(connection, own, shadow)
+        async with writer.transaction():
+            await writer.execute(f"LOCK TABLE {model.name} IN ACCESS EXCLUSIVE MODE")
+            async for rows in _own(writer, registry, model, _UNSEEN, snapshot):
+                await shadow.fold(streams.recorded(registry, row) for row in rows)
             if foreign is not None:
-                async for heard in foreign.applied(connection):
-                    await model.project(connection, heard, shadow)
+                async for heard in foreign.applied(writer):
+                    await shadow.fold(heard)
+            await shadow.flush()
             result = Rebuilt(
                 read_model=model.name,
-                live_hash=await model.content_hash(connection),
-                rebuilt_hash=await model.content_hash(connection, shadow),
-                rows=await connection.fetchval(f"SELECT count(*) FROM {shadow}"),  # noqa: S608
+                live_hash=await model.content_hash(writer),
+                rebuilt_hash=await model.content_hash(writer, table),
+                rows=await writer.fetchval(f"SELECT count(*) FROM {table}"),  # noqa: S608
                 swapped=swap and not (foreign and foreign.missing),
             )
             if result.swapped:
-                await _swap(connection, model, shadow)
-        return result
-    finally:
-        async with pool.acquire() as connection:
-            await connection.execute(f"DROP TABLE IF EXISTS {shadow}")
+                await _swap(writer, model, table)
+    return result
 
 
-async def _fold(pool: Pool, model: ReadModel[Any], shadow: str, chunks: AsyncIterator[Chunk]) -> None:
-    async for chunk in chunks:
-        async with pool.acquire() as connection, connection.transaction():
-            await model.project(connection, chunk, shadow)
+_UNSEEN = """
+transaction_id >= pg_snapshot_xmin($2::text::pg_snapshot)
+AND NOT pg_visible_in_snapshot(transaction_id, $2::text::pg_snapshot)
+"""
 
 
 @asynccontextmanager
-async def _locked(pool: Pool, model: ReadModel[Any]) -> AsyncIterator[Connection]:
-    """A transaction in which nobody else writes the live table."""
-    async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(f"LOCK TABLE {model.name} IN ACCESS EXCLUSIVE MODE")
-        yield connection
+async def _alone(connection: Connection, model: ReadModel[Any]) -> AsyncIterator[None]:
+    """Nobody else rebuilds this model inside the block: both would write the same shadow table."""
+    lock = "pg_try_advisory_lock(hashtext('orderflow rebuild'), hashtext($1))"
+    if not await connection.fetchval(f"SELECT {lock}", model.name):
+        raise RebuildRunning(f"another rebuild of {model.name} is under way")
+    try:
+        yield
+    finally:
+        if not connection.is_closed():
+            await connection.execute(
+                "SELECT pg_advisory_unlock(hashtext('orderflow rebuild'), hashtext($1))", model.name
+            )
+
+
+@asynccontextmanager
+async def _empty(connection: Connection, model: ReadModel[Any], table: str) -> AsyncIterator[None]:
+    """A table like the model's that is gone after the block, unless it has another name by then."""
+    await connection.execute(f"DROP TABLE IF EXISTS {table}")
+    await connection.execute(f"CREATE TABLE {table} (LIKE {model.name} INCLUDING ALL)")
+    try:
+        yield
+    finally:
+        if not connection.is_closed():
+            await connection.execute(f"DROP TABLE IF EXISTS {table}")
+
+
+def _own(
+    connection: Connection, registry: Registry, model: ReadModel[Any], where: str, *arguments: object
+) -> AsyncIterator[list[Record]]:
+    """The service's own events that the model listens to, of those that `where` (from $2 on) selects."""
+    heard = [name for name, kind in registry.types.items() if kind in model.events]
+    return streams.rows_on(connection, f"type = ANY($1::text[]) AND {where}", heard, *arguments, chunk=CHUNK)
+
+
+async def _ahead(chunks: AsyncIterator[T]) -> AsyncIterator[T]:
+    """The same chunks; the next one is on its way while one is worked on."""
+
+    async def following() -> T | None:
+        return await anext(chunks, None)
+
+    coming = asyncio.create_task(following())
+    try:
+        while (chunk := await coming) is not None:
+            coming = asyncio.create_task(following())
+            await asyncio.sleep(0)
+            yield chunk
+    finally:
+        coming.cancel()
+        with suppress(asyncio.CancelledError):
+            await coming
 
 
 async def _swap(connection: Connection, model: ReadModel[Any], shadow: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -12,7 +13,8 @@ from shared.events.envelope import Cause, Recorded
 from shared.store.connection import Pool, connect, open_pool
 from shared.store.postgres import PostgresSession
 from shared.store.readmodel import ReadModel
-from shared.store.rebuild import rebuild
+from shared.store.rebuild import RebuildRunning, rebuild
+from shared.store.shadow import Shadow
 from shared.store.unit_of_work import UnitOfWork
 from tests.integration.bank.accounts import (
     ACCOUNT_ROWS,
@@ -22,6 +24,7 @@ from tests.integration.bank.accounts import (
     HoldingRow,
     Open,
     Withdraw,
+    fold_holding,
 )
 from tests.integration.bank.services import Teller, execute_account
 from tests.waiting import in_background, until
@@ -244,3 +247,59 @@ def chunks(events: Sequence[Recorded[Any]], size: int = 7) -> list[Sequence[Reco
 async def table_id(pool: Pool) -> int:
     number: int = await pool.fetchval("SELECT 'holdings'::regclass::oid::bigint")
     return number
+
+
+async def test_two_rebuilds_of_one_model_do_not_meet(teller: Teller, owner: Pool) -> None:
+    await a_day(teller)
+    second: list[asyncio.Task[Any]] = []
+
+    def begin_another() -> None:
+        second.append(asyncio.create_task(rebuild(owner, teller.registry, HOLDINGS)))
+
+    async with owner.acquire() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE holdings IN ACCESS SHARE MODE")
+        first = asyncio.create_task(rebuild(owner, teller.registry, HOLDINGS, after_first_pass=begin_another))
+        await until(lambda: bool(second) and second[0].done())
+        assert not first.done()
+        assert (await rebuild(owner, teller.registry, ACCOUNT_ROWS)).equal
+
+    with pytest.raises(RebuildRunning, match="holdings"):
+        await second[0]
+    assert (await first).swapped
+    assert (await rebuild(owner, teller.registry, HOLDINGS)).equal
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+@pytest.mark.parametrize("in_hand", [0, 2, 4])
+async def test_rows_that_leave_memory_and_come_back_are_folded_on(
+    teller: Teller, owner: Pool, model: ReadModel[Any], in_hand: int
+) -> None:
+    await a_day(teller)
+    events = shuffled(await teller.events(), random.Random(in_hand))
+
+    async with owner.acquire() as connection:
+        await connection.execute(f"CREATE TABLE spilled (LIKE {model.name} INCLUDING ALL)")
+        shadow = Shadow(model, "spilled", connection, in_hand=in_hand)
+        for chunk in chunks(events, 3):
+            await shadow.fold(chunk)
+        await shadow.flush()
+        assert await model.content_hash(connection, "spilled") == await model.content_hash(connection)
+
+
+async def test_a_row_that_its_last_event_removes_is_gone(teller: Teller, owner: Pool) -> None:
+    await a_day(teller)
+    gone = replace(
+        HOLDINGS, fold=lambda row, event, key: fold_holding(row, event, key) if row is None else None
+    )
+
+    async with owner.acquire() as connection:
+        await connection.execute("CREATE TABLE spilled (LIKE holdings INCLUDING ALL)")
+        shadow = Shadow(gone, "spilled", connection, in_hand=0)
+        events = [event for event in await teller.events() if event.stream == "account-a0"]
+        await shadow.fold(events[:1])
+        await shadow.fold(events[1:2])
+        await shadow.flush()
+        assert await connection.fetchval("SELECT count(*) FROM spilled") == 0
+        await shadow.fold(events[2:3])
+        await shadow.flush()
+        assert await connection.fetchval("SELECT count(*) FROM spilled") == 1
