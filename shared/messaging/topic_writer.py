@@ -51,6 +51,8 @@ class KafkaTopicWriter:
 
     async def send(self, events: Sequence[Recorded[bytes]]) -> Sequence[Acknowledged]:
         """Send in batches of the producer's, all of them before the first answer."""
+        if not events:
+            return []
         by_partition: dict[int, list[Recorded[bytes]]] = defaultdict(list)
         for event in events:
             by_partition[partition_of(event.stream.encode())].append(event)

@@ -16,7 +16,7 @@ from shared.testing.memory import Wire, quiet
 
 SESSION_TIMEOUT_S = 6.0
 RETRY_BATCH_S = 1.0
-POLL_S = 30.0
+POLL_S = 120.0
 MAX_RECORDS = 1000
 
 Partition = tuple[str, int]
@@ -168,7 +168,7 @@ class Member:
             self._group.rebalance()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Hear until `stop` is set."""
+        """Hear until `stop` is set, which is noticed with the next news or after POLL_S seconds."""
         while not stop.is_set():
             self.news.clear()
             try:
@@ -192,6 +192,7 @@ class Member:
             await asyncio.sleep(RETRY_BATCH_S)
             if generation == self._generation:
                 self._position |= {place: self._group.committed.get(place, 0) for place in self._position}
+            self.news.set()
             return False
         if generation != self._generation:
             return True
