@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 import structlog
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
-from starlette.middleware.base import RequestResponseEndpoint
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.service import problems
 from shared.service.problems import Problem
@@ -35,22 +35,40 @@ def create_app(name: str, router: APIRouter | None, ready: dict[str, Check], ali
     if router is not None:
         app.include_router(router)
 
-    @app.middleware("http")
-    async def observe(request: Request, call_next: RequestResponseEndpoint) -> Response:
-        structlog.contextvars.clear_contextvars()
-        request_id = request.headers.get("X-Request-Id", str(uuid4()))[:100]
-        structlog.contextvars.bind_contextvars(service=name, request_id=request_id)
-        start, status = asyncio.get_running_loop().time(), 500
-        try:
-            response = await call_next(request)
-            status = response.status_code
-            return response
-        finally:
-            route = getattr(request.scope.get("route"), "path", "unmatched")
-            REQUESTS.labels(name, request.method, route, status).inc()
-            DURATION.labels(name, route).observe(asyncio.get_running_loop().time() - start)
-
+    app.add_middleware(_Observed, name=name)
     return app
+
+
+class _Observed:
+    """Counts and times every request, and gives its logs an id to be found by."""
+
+    def __init__(self, app: ASGIApp, name: str) -> None:
+        self._app = app
+        self._name = name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"x-request-id"), "")
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(
+            service=self._name, request_id=request_id[:100] or str(uuid4())
+        )
+        start, status = asyncio.get_running_loop().time(), 500
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observed)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            REQUESTS.labels(self._name, scope["method"], route, status).inc()
+            DURATION.labels(self._name, route).observe(asyncio.get_running_loop().time() - start)
 
 
 def _operations(ready: dict[str, Check], alive: Check) -> APIRouter:
