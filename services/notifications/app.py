@@ -67,7 +67,9 @@ def wire(settings: NotificationsSettings, store: Store) -> Wired:
         username=settings.smtp_username,
         password=password.get_secret_value() if password else None,
     )
-    return assemble(settings, store, mail)
+    wired = assemble(settings, store, mail)
+    wired.resources.push_async_callback(mail.close)
+    return wired
 
 
 def assemble(settings: NotificationsSettings, store: Store, mail: Mail) -> Wired:
@@ -82,7 +84,11 @@ def assemble(settings: NotificationsSettings, store: Store, mail: Mail) -> Wired
         clock=store.clock,
     )
     return Wired(
-        duties=Duties(execute=execute, effects={EMAIL_SEND: send}),
+        duties=Duties(
+            execute=execute,
+            effects={EMAIL_SEND: send},
+            streams=lambda command: (MESSAGE.stream(command.message_id),),
+        ),
         router=routes(store, Authenticator(settings.jwt_key.get_secret_value(), store.clock)),
         samples=(message_ledger.sample, effects.sample),
     )
