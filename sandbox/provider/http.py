@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
-import httpx
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -20,6 +19,7 @@ from sandbox.provider.payments import Delays, Payments
 from sandbox.provider.problems import Problem
 from sandbox.provider.store import Row, Store
 from sandbox.provider.webhooks import Webhooks
+from shared.service.http_client import HttpClient
 
 logger = logging.getLogger(__name__)
 
@@ -153,11 +153,14 @@ class Provider:
 
     async def keep_delivering(self) -> None:
         """Webhooks, for ever."""
-        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+        client = HttpClient(self.webhooks.url, timeout_s=5)
+        try:
             while True:
                 self._to_deliver.clear()
                 if not await self.webhooks.deliver_due(client):
                     await _woken_or_later(self._to_deliver, 0.1)
+        finally:
+            await client.close()
 
 
 def create_app(provider: Provider) -> FastAPI:

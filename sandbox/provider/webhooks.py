@@ -8,10 +8,10 @@ import hashlib
 import hmac
 import time
 from itertools import groupby
-
-import httpx
+from urllib.parse import urlsplit
 
 from sandbox.provider.store import Row, Store
+from shared.service.http_client import HttpClient
 
 SIGNATURE_HEADER = "Provider-Signature"
 FIRST_RETRY, LONGEST_RETRY = 0.2, 30.0
@@ -30,6 +30,7 @@ class Webhooks:
     def __init__(self, store: Store, url: str, secret: str) -> None:
         self._store = store
         self.url = url
+        self._path = urlsplit(url).path or "/"
         self._secret = secret
 
     def pending(self) -> int:
@@ -37,7 +38,7 @@ class Webhooks:
         row = self._store.one("SELECT count(*) AS n FROM webhooks WHERE next_at IS NOT NULL")
         return int(row["n"]) if row else 0
 
-    async def deliver_due(self, client: httpx.AsyncClient) -> int:
+    async def deliver_due(self, client: HttpClient) -> int:
         """Try everything that is due now, once; how many there were."""
         due = self._store.all(
             "SELECT * FROM webhooks WHERE next_at <= ? ORDER BY intent_id, seq LIMIT 64", time.time()
@@ -46,7 +47,7 @@ class Webhooks:
         await asyncio.gather(*(self._deliver(client, rows) for rows in by_intent))
         return len(due)
 
-    async def _deliver(self, client: httpx.AsyncClient, rows: list[Row]) -> None:
+    async def _deliver(self, client: HttpClient, rows: list[Row]) -> None:
         for row in rows:
             for sent in range(1, row["copies"] + 1):
                 if not await self._post(client, row["body"].encode()):
@@ -55,14 +56,14 @@ class Webhooks:
             with self._store.transaction():
                 self._store.update("webhooks", {"seq": row["seq"]}, copies=0, next_at=None)
 
-    async def _post(self, client: httpx.AsyncClient, body: bytes) -> bool:
+    async def _post(self, client: HttpClient, body: bytes) -> bool:
         headers = {
             "Content-Type": "application/json",
             SIGNATURE_HEADER: signature(self._secret, body, int(time.time())),
         }
         try:
-            answer = await client.post(self.url, content=body, headers=headers)
-        except httpx.HTTPError:
+            answer = await client.request("POST", self._path, headers=headers, body=body)
+        except (OSError, TimeoutError):
             return False
         return answer.is_success
 

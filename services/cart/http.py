@@ -223,7 +223,7 @@ def routes(store: Store, auth: Authenticator, personal: PersonalData, token_key:
             await execute(uow, decision(cart, prices))
             return await _outcome(uow, cart_id, prices, status=status)
 
-        return await run_command(request, store, actor, work)
+        return await run_command(request, store, actor, work, streams=[CART.stream(cart_id)])
 
     async def _outcome(
         uow: UnitOfWork, cart_id: UUID, prices: PriceList, *, status: int, **more: str
@@ -253,7 +253,7 @@ async def _bought(uow: UnitOfWork, cart: Cart, cart_id: UUID) -> CartCheckedOut 
     if cart.order_id is None:
         return None
     for event in uow.events:
-        if isinstance(event.data, CartCheckedOut):
+        if isinstance(event.data, CartCheckedOut) and event.stream == CART.stream(cart_id):
             return event.data
     row = await CART_VIEW.find(uow.session, cart_id)
     return row.checkout if row else None

@@ -87,6 +87,7 @@ def assemble(settings: OrdersSettings, store: Store, provider: PaymentProvider) 
             commands=(RequestRefund, TakeNotice),
             effects=ProviderCalls(store, order, provider).effects(),
             on_deadline={order.category: at_deadline},
+            streams=lambda command: () if isinstance(command, TakeNotice) else streams(command),
             expected={
                 RequestPayment: frozenset(
                     {"payment_open", "nothing_due", "too_many_attempts", "order_cancelled"}

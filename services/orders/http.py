@@ -209,7 +209,7 @@ class _Desk:
             assert order is not None
             return Outcome(body=answer(order), version=uow.version(decider, order_id), status=status)
 
-        return await run_command(request, self._store, actor, work)
+        return await run_command(request, self._store, actor, work, streams=[decider.stream(order_id)])
 
 
 def _check_estimate(estimate: date, now: datetime) -> None:

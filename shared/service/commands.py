@@ -1,7 +1,7 @@
 """From a request to a unit of work and back: Idempotency-Key, If-Match, ETag and cause in one place."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -44,9 +44,14 @@ def respond(outcome: Outcome) -> Response:
 
 
 async def run_command(
-    request: Request, store: Store, actor: Actor, work: Callable[[UnitOfWork], Awaitable[Outcome]]
+    request: Request,
+    store: Store,
+    actor: Actor,
+    work: Callable[[UnitOfWork], Awaitable[Outcome]],
+    *,
+    streams: Iterable[str] = (),
 ) -> Response:
-    """Run `work` in one transaction and answer with its outcome.
+    """Run `work` in one transaction and answer with its outcome; `streams` are what it will decide over.
 
     With an Idempotency-Key the answer is kept in the same transaction, and a repeat gets it again, also one
     that runs beside the first and is refused because of it; the key with another body is refused
@@ -77,7 +82,7 @@ async def run_command(
         return response
 
     try:
-        return await store.transact(cause_of(request, actor), unit)
+        return await store.transact(cause_of(request, actor), unit, streams=streams)
     except (KeyReused, Rejected, Problem):
         if key is not None and (kept := await _kept(store, principal, route, key, body_hash)):
             return kept

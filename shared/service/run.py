@@ -114,7 +114,13 @@ async def run(service: Service[S], settings: S, role: Role, clock: Clock = utc_n
         await _reach_broker(settings.kafka_bootstrap_servers)
         async with pool.acquire() as connection:
             epoch: int = await connection.fetchval("SELECT epoch FROM epoch")
-        store = Store(Postgres(pool), service.define(settings), epoch=epoch, clock=clock)
+        store = Store(
+            Postgres(pool),
+            service.define(settings),
+            epoch=epoch,
+            clock=clock,
+            together=settings.commands_together,
+        )
         wired = service.wire(settings, store)
         async with wired.resources:
             await wired.prepare()

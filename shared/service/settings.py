@@ -46,7 +46,8 @@ class Settings(BaseSettings):
     port: int = Field(ge=0, le=65535, description="HTTP port of this process")
     instance: str | None = Field(None, description="stable name of this replica in its consumer group")
     pool_size: int = Field(10, ge=2, description="database connections at most")
-    todo_concurrency: int = Field(8, ge=1, description="todo rows worked on at once")
+    commands_together: int = Field(64, ge=1, description="commands that share a transaction at most")
+    todo_concurrency: int = Field(16, ge=1, description="todo rows worked on at once")
     todo_lease_s: float = Field(30.0, gt=0, description="seconds one worker may take for a todo row")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     react_since: AwareDatetime | None = Field(None, description="events before this instant only project")

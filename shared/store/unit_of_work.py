@@ -20,6 +20,7 @@ from shared.store.idempotency import Answer
 from shared.store.readmodel import ReadModel
 from shared.store.session import Backend, Session
 from shared.store.snapshots import Snapshot, Snapshots
+from shared.store.together import Together
 
 S = TypeVar("S")
 C = TypeVar("C")
@@ -57,7 +58,11 @@ class UnitOfWork:
         self._events: list[Recorded[Any]] = []
         self._wanted: list[todo.Entry] = []
         self._finished: list[todo.Todo] = []
-        self._answer: Answer | None = None
+        self._answers: list[Answer] = []
+        self.told = False
+        """Whether it wrote events for the topic; known once it is flushed."""
+        self.asked = False
+        """Whether it wrote something that is to be done now; known once it is flushed."""
 
     @property
     def events(self) -> Sequence[Recorded[Any]]:
@@ -165,24 +170,29 @@ class UnitOfWork:
 
     def answer(self, answer: Answer) -> None:
         """Keep the answer to a request with an Idempotency-Key."""
-        self._answer = answer
+        self._answers.append(answer)
 
     @contextmanager
     def attempt(self, cause: Cause) -> Iterator[None]:
         """Decide for `cause`; if the block raises, nothing of it stays in this unit of work."""
-        saved = (self._cause, self._correlation, len(self._replaced), len(self._events), len(self._wanted))
+        saved = (self._cause, self._correlation)
+        replaced, taken_down = len(self._replaced), [len(part) for part in self._taken_down]
         self._cause, self._correlation = cause, cause.correlation_id
         try:
             yield
         except BaseException:
-            while len(self._replaced) > saved[2]:
+            while len(self._replaced) > replaced:
                 stream, before = self._replaced.pop()
                 self._streams[stream] = before
-            del self._events[saved[3] :]
-            del self._wanted[saved[4] :]
+            for part, length in zip(self._taken_down, taken_down, strict=True):
+                del part[length:]
             raise
         finally:
-            self._cause, self._correlation = saved[0], saved[1]
+            self._cause, self._correlation = saved
+
+    @property
+    def _taken_down(self) -> tuple[list[Any], ...]:
+        return self._events, self._wanted, self._finished, self._answers
 
     async def flush(self) -> None:
         """Write everything. Raises Conflict, LeaseLost or KeyReused; then the transaction must end."""
@@ -197,10 +207,13 @@ class UnitOfWork:
             todo.follow_up(event, wanted) for event in self._events for wanted in self._store.react(event)
         ]
         asked, dropped = self._timers()
+        entries = [*follow_ups, *self._wanted, *asked]
         await self.session.remove_timers(dropped)
-        await self.session.add_todo([*follow_ups, *self._wanted, *asked])
-        if self._answer is not None:
-            await self.session.remember(self._answer)
+        await self.session.add_todo(entries)
+        for answer in self._answers:
+            await self.session.remember(answer)
+        self.told = any(category_of(event.stream) in self._store.public for event in self._events)
+        self.asked = any(entry.due <= self.now for entry in entries)
 
     async def _append(self) -> None:
         expected = {event.stream: self._streams[event.stream].loaded for event in self._events}
@@ -266,10 +279,19 @@ class Definition:
 
 
 class Store:
-    """One service's memory. `clock` gives aware UTC instants."""
+    """One service's memory. `clock` gives aware UTC instants.
+
+    `together`: at most so many units of work that are asked for at the same time share a transaction.
+    """
 
     def __init__(
-        self, backend: Backend, definition: Definition, *, epoch: int, clock: Callable[[], datetime]
+        self,
+        backend: Backend,
+        definition: Definition,
+        *,
+        epoch: int,
+        clock: Callable[[], datetime],
+        together: int = 1,
     ) -> None:
         self._backend = backend
         self.registry = definition.registry
@@ -282,6 +304,7 @@ class Store:
         self.outbox_written = Event()
         self.todo_written = Event()
         self._deciders = {decider.category: decider for decider in definition.deciders}
+        self._together = Together(self, together) if together > 1 else None
 
     @property
     def pool(self) -> Pool:
@@ -320,14 +343,28 @@ class Store:
             self.snapshots.drop(touched)
             raise
         self.snapshots.keep(uow.snapshots)
-        self.wake()
+        if uow.told:
+            self.outbox_written.set()
+        if uow.asked:
+            self.todo_written.set()
 
-    async def transact(self, cause: Cause, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+    async def transact(
+        self, cause: Cause, work: Callable[[UnitOfWork], Awaitable[T]], *, streams: Iterable[str] = ()
+    ) -> T:
         """Run `work` as a unit of work, again with jitter on fresh state when another writer was first.
 
         From the second try on it waits its turn under advisory locks. `work` must have no effect but on its
-        unit. Raises what `work` raises, and Conflict after ATTEMPTS tries.
+        unit, and if it writes through `uow.session` it must not raise Rejected afterwards: units that are
+        asked for at the same time may share a transaction (see `together`). `streams` are those that it
+        will decide over, as far as they are known. Raises what `work` raises, and Conflict after ATTEMPTS
+        tries.
         """
+        if self._together is not None:
+            return await self._together.transact(cause, work, streams)
+        return await self.transact_alone(cause, work)
+
+    async def transact_alone(self, cause: Cause, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+        """The same in a transaction of its own."""
         lock: frozenset[str] = frozenset()
         for attempt in range(1, ATTEMPTS + 1):
             uow: UnitOfWork | None = None

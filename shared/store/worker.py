@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 FIRST_RETRY_S = 0.25
 LONGEST_RETRY_S = 300.0
+GATHER_S = 0.02
+"""With all hands full, so long is waited for more of them to be free, so that a claim is for several rows."""
 TIMER_REPEAT = timedelta(seconds=60)
 """A deadline that its state still asks for after it fired is looked at again after this time."""
 
@@ -48,7 +50,7 @@ class Duties:
     """What a worker can do: commands by type, effects by name, deadlines by stream category.
 
     `expected` names the refusals that a command from this table may get; any other is a bug and is retried,
-    logged and shown as overdue.
+    logged and shown as overdue. `streams` names those that a command will decide over, as far as known.
     """
 
     execute: Execute
@@ -56,6 +58,7 @@ class Duties:
     effects: Mapping[str, Effect] = ()  # type: ignore[assignment]
     on_deadline: Mapping[str, OnDeadline] = ()  # type: ignore[assignment]
     expected: Mapping[type[Any], frozenset[str]] = ()  # type: ignore[assignment]
+    streams: Callable[[Any], Iterable[str]] = lambda _command: ()
 
 
 class Worker:
@@ -85,13 +88,15 @@ class Worker:
         while not stop.is_set():
             self._store.todo_written.clear()
             free = self._concurrency - len(running)
-            rows = await self._claim(free) if free else []
-            running |= {asyncio.create_task(self.perform(row)) for row in rows}
-            if rows and len(rows) == free:
-                _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            elif not rows:
-                await self._pause(stop, running)
-                running = {task for task in running if not task.done()}
+            rows = await self._claim(free)
+            for row in rows:
+                task = asyncio.create_task(self.perform(row))
+                running.add(task)
+                task.add_done_callback(running.discard)
+            if len(rows) < free:
+                await self._pause(stop)
+            else:
+                await self._until_some_are_done(running)
         if running:
             await asyncio.wait(running)
 
@@ -126,7 +131,7 @@ class Worker:
     async def _do(self, row: Todo) -> str:
         cause = Cause(correlation_id=row.correlation_id, causation_id=row.causation_id or row.todo_id)
         if row.kind is Kind.TIMER:
-            await self._store.transact(cause, lambda uow: self._fire(uow, row, cause))
+            await self._store.transact(cause, lambda uow: self._fire(uow, row, cause), streams=[row.stream])
             return "done"
         if row.kind is Kind.EFFECT:
             outcome: Sequence[Any] = await self._duties.effects[row.name](row)
@@ -138,7 +143,8 @@ class Worker:
                 await self._execute(uow, command, cause)
             uow.finish(row)
 
-        await self._store.transact(cause, record)
+        streams = [stream for command in outcome for stream in self._duties.streams(command)]
+        await self._store.transact(cause, record, streams=streams)
         return "done"
 
     async def _execute(self, uow: UnitOfWork, command: Any, cause: Cause) -> None:
@@ -192,11 +198,17 @@ class Worker:
                 await asyncio.sleep(FIRST_RETRY_S)
         return "database_away"
 
-    async def _pause(self, stop: asyncio.Event, running: set[asyncio.Task[None]]) -> None:
-        """Until something was committed here, a row in hand is done, or the polling time has passed."""
+    async def _until_some_are_done(self, running: set[asyncio.Task[None]]) -> None:
+        """Until one of the rows in hand is done, and as many more as are done in the same moment."""
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        if running:
+            await asyncio.wait(running, timeout=GATHER_S)
+
+    async def _pause(self, stop: asyncio.Event) -> None:
+        """Until something due was committed here or the polling time has passed."""
         wakers = [asyncio.create_task(event.wait()) for event in (stop, self._store.todo_written)]
         try:
-            await asyncio.wait([*wakers, *running], timeout=self._poll_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(wakers, timeout=self._poll_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for waker in wakers:
                 waker.cancel()
