@@ -10,7 +10,8 @@ import psutil
 
 from sandbox.supervisor import Supervisor
 
-LOAD = "load generator"
+LOAD = "the load itself"
+OTHERS = "others on this machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,9 @@ class Reading:
         return cls(perf_counter(), dict(seconds), busy)
 
     def since(self, before: "Reading") -> dict[str, float]:
-        """CPU seconds used between two readings, the largest first; "others" is the rest of the machine."""
+        """CPU seconds used between two readings, the largest first; OTHERS is the rest of the machine."""
         used = {name: value - before.seconds.get(name, 0.0) for name, value in self.seconds.items()}
-        used["others on this machine"] = max(0.0, self.machine - before.machine - sum(used.values()))
+        used[OTHERS] = max(0.0, self.machine - before.machine - sum(used.values()))
         return dict(sorted(used.items(), key=lambda item: -item[1]))
 
 
