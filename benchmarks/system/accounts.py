@@ -1,7 +1,7 @@
 """Who used how much CPU: every process of the platform, Postgres by service, and the load itself."""
 
 import os
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
@@ -25,13 +25,14 @@ class Reading:
     @classmethod
     def take(cls, supervisor: Supervisor) -> "Reading":
         """Read all meters now."""
-        seconds: Counter[str] = Counter()
+        seconds: dict[str, float] = defaultdict(float)
         for status in supervisor.status():
             if status.pid is None:
                 continue
             process = psutil.Process(status.pid)
             if status.name == "postgres":
-                seconds.update(_postgres(process))
+                for name, used in _postgres(process).items():
+                    seconds[name] += used
             else:
                 seconds[status.name] += _used(process)
         seconds[LOAD] += _used(psutil.Process(os.getpid()))
@@ -46,9 +47,9 @@ class Reading:
         return dict(sorted(used.items(), key=lambda item: -item[1]))
 
 
-def _postgres(server: psutil.Process) -> Counter[str]:
+def _postgres(server: psutil.Process) -> dict[str, float]:
     """By database: a backend's title says whose it is. What has none keeps the logs and the disk."""
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     for process in [server, *server.children(recursive=True)]:
         try:
             words = " ".join(process.cmdline()).split()
