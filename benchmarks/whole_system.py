@@ -1,6 +1,6 @@
 """(f) Cart to delivered through the whole system: orders a second, where the CPU goes, how long it takes.
 
-Everything runs on this machine: five services as processes, Postgres, the Tansu broker, the sandboxes of payment
+Everything runs here: five services as processes, Postgres, the Tansu broker, the sandboxes of payment
 provider and mail, and the buyers and staff who cause the load. Carts are filled before the measurement.
 """
 
