@@ -26,7 +26,6 @@ async def open_pool(url: str, *, name: str, size: int) -> Pool:
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=COMMAND_TIMEOUT_S,
         init=_plain_uuids,
-        reset=_leave_as_it_is,
         server_settings={"application_name": f"orderflow {name}", "timezone": "UTC"},
     )
 
@@ -41,10 +40,6 @@ async def connect(url: str, *, name: str, plain_uuids: bool = True) -> "asyncpg.
     if plain_uuids:
         await _plain_uuids(connection)
     return connection
-
-
-async def _leave_as_it_is(_connection: Connection) -> None:
-    """Nothing here changes a session: the driver's own reset would be four statements after each use."""
 
 
 async def _plain_uuids(connection: Connection) -> None:
