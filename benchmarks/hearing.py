@@ -24,7 +24,7 @@ from shared.messaging.topics import ensure_topics
 from shared.service.clock import utc_now
 from shared.store.connection import open_pool
 from shared.store.postgres import Postgres
-from shared.store.unit_of_work import Definition, Store
+from shared.store.unit_of_work import Definition, Store, UnitOfWork
 
 EVENTS = 100_000
 ONE_BY_ONE = 2_000
@@ -108,7 +108,7 @@ async def _in_batches(database: Database, bench: Bench, count: int) -> Measured:
         await pool.close()
 
 
-async def _nothing_to_do(_uow: object, command: Any) -> None:
+async def _nothing_to_do(uow: UnitOfWork, command: Any) -> None:
     raise AssertionError(f"nothing follows from these events: {command}")
 
 
