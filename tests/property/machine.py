@@ -16,7 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from shared.domain import Decider, Rejected, category_of
 from shared.domain.ids import derive
 from shared.events.registry import Registry
+from shared.store.readmodel import ReadModel
 from shared.testing.scenario import NOW
+from tests.property.folds import check_folds
 
 Decision = Sequence[tuple[str, object]]
 ACCEPTED: frozenset[str] = frozenset()
@@ -40,6 +42,8 @@ class AggregateMachine(RuleBasedStateMachine):
 
     deciders: ClassVar[tuple[Decider[Any, Any, Any], ...]]
     registry: ClassVar[Registry]
+    read_models: ClassVar[tuple[ReadModel[Any], ...]] = ()
+    """What is folded from the whole history in the end."""
     new_wishes: ClassVar[tuple[type, ...]] = ()
     """Commands that ask for something new each time; told twice, the second may be refused."""
 
@@ -49,6 +53,8 @@ class AggregateMachine(RuleBasedStateMachine):
         self.model: Any = None
         self.states: dict[str, Any] = {}
         self.history: list[tuple[str, Any, datetime]] = []
+        self.heard: list[tuple[str, Any, datetime]] = []
+        """Events of other services that the read models listen to."""
 
     def decide(self, command: Any) -> Decision:
         """What the aggregates would append."""
@@ -90,6 +96,10 @@ class AggregateMachine(RuleBasedStateMachine):
     def of_type(self, *kinds: type) -> list[Any]:
         """All events of these types, oldest first."""
         return [event for _, event, _ in self.history if isinstance(event, kinds)]
+
+    def teardown(self) -> None:
+        """The rows of every read model follow from what happened."""
+        check_folds(self.read_models, [*self.heard, *self.history])
 
     def _repeat(self, command: Any) -> None:
         try:

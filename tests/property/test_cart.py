@@ -37,6 +37,9 @@ from services.cart.domain.product import (
     ProductDetails,
 )
 from services.cart.domain.rules import DEFAULT_RULES, Band, PricingRules, ShippingMethod
+from services.cart.readmodels.cart_view import CART_VIEW
+from services.cart.readmodels.pricing_policies import PRICING_POLICIES
+from services.cart.readmodels.products import PRODUCTS
 from shared.domain import Rejected, Sealed, ids
 from shared.events import cart
 from shared.events.cart import CartCheckedOut
@@ -353,6 +356,7 @@ def half_up(exact: Fraction) -> int:
 class CartMachine(AggregateMachine):
     deciders = (CART, PRODUCT, PRICING)
     registry = Registry.of(cart, product, pricing)
+    read_models = (CART_VIEW, PRICING_POLICIES, PRODUCTS)
 
     model: NaiveShop
     refused: Rejected | None = None

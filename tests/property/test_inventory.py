@@ -34,6 +34,9 @@ from services.inventory.domain.stock import (
     StockItem,
     stock_item_stream,
 )
+from services.inventory.readmodels.reservations import RESERVATIONS
+from services.inventory.readmodels.stock_levels import STOCK_LEVELS
+from services.inventory.readmodels.stock_movements import STOCK_MOVEMENTS
 from shared.events import inventory
 from shared.events.inventory import StockDeducted, StockReleased, StockReserved, StockRestocked
 from shared.events.registry import Registry
@@ -41,6 +44,7 @@ from shared.events.returns import Disposition, ReceivedLine
 from tests.property.machine import ACCEPTED, AggregateMachine, Decision, uid
 from tests.property.profiles import PROFILE
 from tests.unit.inventory.world import Command, World
+from tests.unit.orders.samples import CONFIRMED, PLACED
 
 DEPOTS = (uid("north"), uid("south"))
 SKUS = ("CUP", "BAG", "HAT")
@@ -205,6 +209,7 @@ class NaiveDepots:
 class InventoryMachine(AggregateMachine):
     deciders = (STOCK_ITEM, RESERVATION)
     registry = Registry.of(inventory, ledger)
+    read_models = (RESERVATIONS, STOCK_LEVELS, STOCK_MOVEMENTS)
 
     model: NaiveDepots
 
@@ -271,6 +276,14 @@ class InventoryMachine(AggregateMachine):
                 cause_event_id=uid("placed", order),
             )
         )
+
+    @rule(order=orders)
+    def orders_tell_of_it(self, order: UUID) -> None:
+        """Who the buyer is, and later that it will be carried out."""
+        stream = f"order-{order}"
+        told = sum(name == stream for name, _, _ in self.heard)
+        if told < 2:
+            self.heard.append((stream, (PLACED, CONFIRMED)[told], self.now))
 
     @rule(order=orders)
     def an_order_is_cancelled(self, order: UUID) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from services.notifications.domain.message import MESSAGE, Message, RecordFailed, RecordSent
+from services.notifications.readmodels.message_ledger import MESSAGE_LEDGER
 from shared.events import notifications
 from shared.events.notifications import Channel, FailureStage, Locale, MessageFailed, MessageSent
 from shared.events.registry import Registry
@@ -36,6 +37,7 @@ class NaiveOutcomes:
 class MessageMachine(AggregateMachine):
     deciders = (MESSAGE,)
     registry = Registry.of(notifications)
+    read_models = (MESSAGE_LEDGER,)
 
     def __init__(self) -> None:
         super().__init__()
