@@ -22,6 +22,7 @@ from shared.messaging.consumer import Consumer, Subscription
 from shared.messaging.subscriber import Subscriber
 from shared.messaging.topics import ensure_topics
 from shared.service.clock import utc_now
+from shared.service.collector import calm_collector
 from shared.store.connection import open_pool
 from shared.store.postgres import Postgres
 from shared.store.unit_of_work import Definition, Store, UnitOfWork
@@ -170,6 +171,7 @@ async def run(bench: Bench) -> list[Result]:
     """Measure all contestants; the rows of those that hear everything must be equal."""
     from benchmarks.peers import confluent_copy  # noqa: PLC0415 - not installed everywhere
 
+    calm_collector()  # as every service does, and for all contestants
     count, few = bench.scaled(EVENTS), bench.scaled(ONE_BY_ONE)
     database = await bench.database("hearing", MIGRATIONS)
     await _fill_topic(bench.bootstrap, count)

@@ -32,6 +32,7 @@ from shared.messaging.consumer import Consumer
 from shared.messaging.subscriber import Subscriber
 from shared.messaging.topics import ensure_topics, partition_of
 from shared.service.clock import utc_now
+from shared.service.collector import calm_collector
 from shared.service.settings import Settings
 from shared.store.connection import Pool, open_pool
 from shared.store.marks import StoredRecord
@@ -252,6 +253,7 @@ async def _fill_topic(bootstrap: str, records: Sequence[StoredRecord]) -> None:
 
 async def run(bench: Bench) -> list[Result]:
     """Measure all contestants; each must give away exactly the units that there are."""
+    calm_collector()  # as every service does, and for all contestants
     asked, units = bench.scaled(ORDERS), bench.scaled(UNITS, least=80)
     records = _records(asked)
     await _fill_topic(bench.bootstrap, records)

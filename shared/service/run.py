@@ -25,6 +25,7 @@ from shared.messaging.subscriber import Subscriber
 from shared.messaging.topic_writer import open_topic
 from shared.service import logs, metrics
 from shared.service.clock import Clock, utc_now
+from shared.service.collector import calm_collector
 from shared.service.http import Check, create_app
 from shared.service.metrics import Sample
 from shared.service.settings import Role, Settings, SettingsError, load
@@ -96,6 +97,7 @@ def main(service: Service[S]) -> None:
     try:
         settings = load(service.settings)
         logs.configure(service.name, settings.log_level)
+        calm_collector()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(service, settings, role))
     except (CannotStart, SettingsError) as error:

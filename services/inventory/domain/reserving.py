@@ -1,6 +1,5 @@
 """Hold units for a whole order, or refuse the whole order."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
@@ -67,9 +66,9 @@ def decide_reservation(
 
 
 def _refusal(items: Mapping[str, StockItem | None], command: ReserveStock) -> StockReservationRejected | None:
-    wanted: Counter[str] = Counter()
+    wanted: dict[str, int] = {}
     for line in command.lines:
-        wanted[line.sku] += line.quantity
+        wanted[line.sku] = wanted.get(line.sku, 0) + line.quantity
     known = {sku: items[stock_item_stream(sku, command.location_id)] for sku in wanted}
     available = {sku: item.available if item else 0 for sku, item in known.items()}
     unknown = {sku for sku, item in known.items() if item is None}

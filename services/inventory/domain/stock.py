@@ -7,6 +7,7 @@ on_hand = available + held + damaged + quality_control + held_back, and none is 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import TypeAlias, assert_never
 from uuid import UUID
 
@@ -230,11 +231,13 @@ def _without(live: tuple[LiveEntry, ...], line_id: UUID, quantity: int) -> tuple
 STOCK_ITEM: Decider[StockItem, StockCommand, LedgerEvent] = Decider("stockitem", decide, evolve, public=False)
 
 
+@lru_cache(maxsize=4096)
 def stock_item_stream(sku: str, location_id: UUID) -> str:
     """The stream of a sku at a location."""
     return STOCK_ITEM.stream(f"{sku}@{location_id}")
 
 
+@lru_cache(maxsize=4096)
 def sku_and_location(stream: str) -> tuple[str, UUID]:
     """What a stock item's stream id names."""
     sku, _, location = key_of(stream).rpartition("@")
