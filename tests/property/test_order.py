@@ -155,11 +155,17 @@ class OrderMachine(AggregateMachine):
 
     @rule(data=data)
     def place(self, data: st.DataObject) -> None:
-        self.tell(PlaceOrder(order_id=ORDER_ID, cart_id=CART, checkout=self.checkout, now=self.now))
+        if self.order is None or data.draw(st.integers(0, 7)) == 0:
+            self.tell(self.placing())
+
+    def placing(self) -> PlaceOrder:
+        return PlaceOrder(order_id=ORDER_ID, cart_id=CART, checkout=self.checkout, now=self.now)
 
     @rule(data=data)
     def secure(self, data: st.DataObject) -> None:
         """Inventory holds it all, perhaps in two places; units on backorder count but are not there."""
+        if self.model.stock and data.draw(st.integers(0, 7)):
+            return
         placed = []
         for line in self.checkout.lines:
             if line.stock_tracked:
@@ -250,7 +256,8 @@ class OrderMachine(AggregateMachine):
     @precondition(lambda self: self.model.intents)
     @rule(data=data, cause=st.none() | st.sampled_from([VoidCause.EXPIRED, VoidCause.REMAINDER]))
     def provider_lets_go(self, data: st.DataObject, cause: VoidCause | None) -> None:
-        self.tell(RecordVoided(order_id=ORDER_ID, intent_id=self.intent(data), cause=cause, now=self.now))
+        if self.to_void() or data.draw(st.integers(0, 3)) == 0:
+            self.tell(RecordVoided(order_id=ORDER_ID, intent_id=self.intent(data), cause=cause, now=self.now))
 
     @rule(data=data, request=st.integers(0, 1), bad=st.integers(0, 9))
     def staff_take_money(self, data: st.DataObject, request: int, bad: int) -> None:
