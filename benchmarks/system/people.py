@@ -20,7 +20,7 @@ UNITS = 1_000_000
 """In stock of every sku: nobody is to be refused."""
 TYPING_S = 1.0
 """A buyer needs this long between the checkout and the card number."""
-ASK_AGAIN_S = 0.5
+ASK_AGAIN_S, LONGEST_PAUSE_S = 0.5, 4.0
 QUEUE_EVERY_S = 0.25
 QUEUE_PAGE = 500
 GOOD_CARD = "4242424242424242"
@@ -137,6 +137,7 @@ class Shop:
         purchase.paid = time()
 
     async def _payment(self, purchase: Purchase) -> Any:
+        pause = ASK_AGAIN_S
         while True:
             status, answer = await self.call(
                 "orders", "GET", f"/orders/{purchase.order_id}/payment", purchase.token
@@ -145,7 +146,8 @@ class Shop:
                 return answer
             if status not in (404, 409):
                 raise Failed(f"no payment for {purchase.order_id}: {status} {answer}")
-            await asyncio.sleep(ASK_AGAIN_S)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def work_off_the_queue(self, closed: asyncio.Event) -> None:
         """What staff do: look at the list of confirmed orders, process, ship and deliver each."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 
 from sandbox.provider.payments import Delays, Payments
@@ -16,6 +15,7 @@ from sandbox.provider.webhooks import SIGNATURE_HEADER, signature
 from services.notifications.smtp import Letter, Refused
 from services.orders.sandbox_provider import SandboxProvider
 from shared.events.notifications import FailureStage
+from shared.service.http_client import HttpClient
 from shared.store.worker import Unavailable
 from shared.testing.simulation import Request, Simulation, Unanswered
 
@@ -39,9 +39,9 @@ class Provider:
         return self._simulation.clock().timestamp()
 
     async def call(self, who: str, method: str, path: str, wish: Mapping[str, Any]) -> tuple[int, Any]:
-        """One request; gives status and JSON. Raises httpx.HTTPError if it or its answer is lost."""
+        """One request; gives status and JSON. Raises OSError if it or its answer is lost."""
         if await self._simulation.cross(who, f"{method} {path} -> provider") or self.away:
-            raise httpx.ConnectError("the provider is away")
+            raise ConnectionRefusedError("the provider is away")
         try:
             with self._books.transaction():
                 status, body = self._done(method, path.split("/")[2:], wish)
@@ -49,7 +49,7 @@ class Provider:
             status, body = problem.status, problem.document()
         self._changed.set()
         if await self._simulation.cross(who, f"{method} {path} <- provider: {status}"):
-            raise httpx.ReadTimeout("the answer was lost")
+            raise ConnectionResetError("the answer was lost")
         return status, body
 
     def _done(self, method: str, path: list[str], wish: Mapping[str, Any]) -> tuple[int, Any]:
@@ -126,7 +126,7 @@ class ProviderPort(SandboxProvider):
     """The provider of the run."""
 
     def __init__(self) -> None:
-        super().__init__(httpx.AsyncClient(verify=False), "https://pay.example")
+        super().__init__(HttpClient("http://pay.example", timeout_s=1), "https://pay.example")
 
     async def send(self, method: str, path: str, key: str | None, **request: Any) -> tuple[int, Any]:
         wish = request.get("json") or request.get("params") or {}

@@ -1,8 +1,10 @@
 """The one effect of notifications: write the mail that an event asks for, and hand it to the mail server."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from services.notifications.domain.message import MESSAGE, MessageCommand, Recor
 from services.notifications.domain.occasions import Recipient, occasions
 from services.notifications.reactions import EMAIL_SEND
 from services.notifications.readmodels import return_policies
-from services.notifications.readmodels.mail_occasions import MAIL_OCCASIONS
+from services.notifications.readmodels.mail_occasions import MAIL_OCCASIONS, MailOccasion
 from services.notifications.readmodels.order_snippets import ORDER_SNIPPETS, OrderSnippet
 from services.notifications.readmodels.return_policies import ReturnPolicyRow
 from services.notifications.render import language_of, render
@@ -25,6 +27,7 @@ from shared.events.notifications import Channel, FailureStage, Locale
 from shared.events.returns import ReturnDeclined
 from shared.service.vault import Vault
 from shared.store.connection import Connection
+from shared.store.gathering import Gathering
 from shared.store.todo import Todo
 from shared.store.unit_of_work import Store
 from shared.store.worker import LONGEST_RETRY_S, Unavailable
@@ -74,6 +77,33 @@ class EmailSend:
     merchant_email: str
     clock: Callable[[], datetime]
 
+    @cached_property
+    def _occasions(self) -> Gathering[UUID, MailOccasion]:
+        async def fetch(ids: Sequence[UUID]) -> Mapping[UUID, MailOccasion]:
+            async with self.store.session() as session:
+                rows = await MAIL_OCCASIONS.query(session, "event_id = ANY($1::uuid[])", ids)
+            return {row.event_id: row for row in rows}
+
+        return Gathering(fetch)
+
+    @cached_property
+    def _orders(self) -> Gathering[UUID, OrderSnippet]:
+        async def fetch(ids: Sequence[UUID]) -> Mapping[UUID, OrderSnippet]:
+            async with self.store.session() as session:
+                rows = await ORDER_SNIPPETS.query(session, "order_id = ANY($1::uuid[])", ids)
+            return {row.order_id: row for row in rows}
+
+        return Gathering(fetch)
+
+    @cached_property
+    def _policies(self) -> Gathering[str, ReturnPolicyRow]:
+        async def fetch(_keys: Sequence[str]) -> Mapping[str, ReturnPolicyRow]:
+            async with self.store.session() as session:
+                policy = await return_policies.current(session)
+            return {"current": policy} if policy else {}
+
+        return Gathering(fetch)
+
     async def __call__(self, row: Todo) -> Sequence[MessageCommand]:
         """The outcome to record. Raises Unavailable if it may be sent later."""
         mail = await self._load(_REQUEST.validate_python(row.payload))
@@ -111,10 +141,11 @@ class EmailSend:
         ]
 
     async def _load(self, request: EmailRequest) -> _Mail:
-        async with self.store.session() as session:
-            occasion = await MAIL_OCCASIONS.find(session, request.cause_event_id)
-            order = await ORDER_SNIPPETS.find(session, request.order_id)
-            policy = await return_policies.current(session)
+        occasion, order, policy = await asyncio.gather(
+            self._occasions.get(request.cause_event_id),
+            self._orders.get(request.order_id),
+            self._policies.get("current"),
+        )
         if occasion is None or order is None:
             raise Unavailable(f"nothing is known of order {request.order_id} yet")
         event = occasion.event()

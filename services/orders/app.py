@@ -58,7 +58,7 @@ def wire(settings: OrdersSettings, store: Store) -> Wired:
     client = http_client(settings.provider_url)
     provider = SandboxProvider(client, settings.provider_public_url or settings.provider_url)
     wired = assemble(settings, store, provider)
-    wired.resources.push_async_callback(client.aclose)
+    wired.resources.push_async_callback(client.close)
     return wired
 
 

@@ -173,8 +173,7 @@ class ProviderCalls:
 
     async def _load(self, order_id: UUID) -> tuple[Order, OrderPlaced]:
         """The order as it stands now, and how it was placed."""
-        stream = self._order.stream(order_id)
-        events = (await self._store.load([stream]))[stream]
+        events = await self._store.history(self._order.stream(order_id))
         state: Order | None = None
         for event in events:
             state = self._order.evolve(state, event.data, event.occurred_at)

@@ -21,7 +21,7 @@ from services.orders.domain import (
     Ship,
     StartProcessing,
 )
-from services.orders.pages import visible
+from services.orders.pages import unknown, visible
 from shared.domain import Rejected, ids
 from shared.events.common import CancelReason, Qty
 from shared.events.envelope import Actor, ActorKind
@@ -201,8 +201,10 @@ class _Desk:
         decider, order_id = self._commands.order, command.order_id
 
         async def work(uow: UnitOfWork) -> Outcome:
-            await visible(uow.session, order_id, actor)
-            await uow.state(decider, order_id)
+            if actor.kind not in STAFF:
+                await visible(uow.session, order_id, actor)
+            if await uow.state(decider, order_id) is None:
+                raise unknown(order_id)
             require_version(request, uow.version(decider, order_id))
             await self._commands(uow, command)
             order = await uow.state(decider, order_id)

@@ -103,8 +103,13 @@ async def visible(session: Session, order_id: UUID, actor: Actor) -> OrderView:
     """The order as this actor may see it. Raises Rejected (unknown_order)."""
     row = await ORDER_VIEW.find(session, order_id)
     if row is None or not (actor.kind in STAFF or row.belongs_to(actor.id)):
-        raise Rejected("unknown_order", f"there is no order {order_id}")
+        raise unknown(order_id)
     return row
+
+
+def unknown(order_id: UUID) -> Rejected:
+    """There is no such order, or none that this actor may know of."""
+    return Rejected("unknown_order", f"there is no order {order_id}")
 
 
 async def _parcels(session: Session, order_id: UUID) -> list[TrackedParcel]:

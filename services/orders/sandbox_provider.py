@@ -5,14 +5,16 @@ import hmac
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
+from urllib.parse import urlencode
 from uuid import UUID
 
-import httpx
+import orjson
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
 from services.orders.psp import BadSignature, Notice, NoticeKind, ProviderIntent, Refused, Standing
 from shared.events.common import CaptureMode
 from shared.events.orders import DeclineCode, Risk
+from shared.service.http_client import HttpClient
 from shared.store.worker import Unavailable
 
 TIMEOUT_S = 5.0
@@ -31,15 +33,15 @@ _UNSETTLED = frozenset({"intent_processing", "idempotency_key_reused", "referenc
 _LASTING = frozenset({402, 409, 422})
 
 
-def http_client(url: str) -> httpx.AsyncClient:
+def http_client(url: str) -> HttpClient:
     """A client for the provider at `url`; no call takes longer than TIMEOUT_S."""
-    return httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S, trust_env=False)
+    return HttpClient(url, timeout_s=TIMEOUT_S)
 
 
 class SandboxProvider:
     """`public_url` is where buyers reach the provider."""
 
-    def __init__(self, client: httpx.AsyncClient, public_url: str) -> None:
+    def __init__(self, client: HttpClient, public_url: str) -> None:
         self._client = client
         self._public_url = public_url.rstrip("/")
 
@@ -75,7 +77,7 @@ class SandboxProvider:
     async def _call(self, method: str, path: str, key: str | None = None, **request: Any) -> Any:
         try:
             status, body = await self.send(method, path, key, **request)
-        except (httpx.HTTPError, ValueError) as error:
+        except (OSError, TimeoutError, ValueError) as error:
             raise Unavailable(f"{method} {path}: {type(error).__name__}") from error
         if 200 <= status < 300:
             return body
@@ -84,11 +86,24 @@ class SandboxProvider:
             raise Unavailable(f"{method} {path}: {code}")
         raise Refused(code, str(body.get("detail", "")))
 
-    async def send(self, method: str, path: str, key: str | None, **request: Any) -> tuple[int, Any]:
-        """One request; gives its status and its JSON. Raises httpx.HTTPError or ValueError."""
+    async def send(
+        self,
+        method: str,
+        path: str,
+        key: str | None,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: object = None,
+    ) -> tuple[int, Any]:
+        """One request; gives its status and its JSON. Raises OSError, TimeoutError or ValueError."""
         headers = {"Idempotency-Key": key} if key else {}
-        answer = await self._client.request(method, path, headers=headers, **request)
-        return answer.status_code, answer.json()
+        content = b""
+        if json is not None:
+            headers["Content-Type"] = "application/json"
+            content = orjson.dumps(json)
+        query = f"?{urlencode(params)}" if params else ""
+        answer = await self._client.request(method, path + query, headers=headers, body=content)
+        return answer.status, orjson.loads(answer.body)
 
     def _intent(self, body: Mapping[str, Any]) -> ProviderIntent:
         until = body["expires_at"]

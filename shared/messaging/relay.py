@@ -49,6 +49,7 @@ class RelaySettings:
     public: frozenset[str]
     chunk: int = 5000
     poll_s: float = 0.2
+    gather_s: float = 0.01
     retry_s: float = 1.0
     check_every_s: float = 5.0
 
@@ -111,6 +112,8 @@ class Relay:
             due = partial(_is_set_or_after, stop, check_at)
             if not await self.send_chunks(outbox, topic, due):
                 await _wait_either(stop, self._wake, self._settings.poll_s)
+            elif self._settings.chunk > 1:
+                await _wait(stop, self._settings.gather_s)
 
     async def send_chunks(self, outbox: Outbox, topic: TopicWriter, enough: Callable[[], bool]) -> int:
         """Send chunk after chunk of the oldest outbox rows until none is left, or `enough`; gives how many.

@@ -25,18 +25,29 @@ LAG = Gauge(
 )
 RETRY_PARKED_S = 1.0
 RETRY_BATCH_S = 1.0
+GATHER_S = 0.05
+"""From the beginning of one batch to that of the next at least: a batch costs much, another record little."""
 
 
 class Subscriber:
     """One member of a service's consumer group.
 
     `instance` names this replica for ever, so that its restart costs no rebalance; None: a dynamic member.
+    `batch` is how many records are handled together at most.
     """
 
     def __init__(
-        self, consumer: Consumer, *, group: str, topics: Sequence[str], bootstrap: str, instance: str | None
+        self,
+        consumer: Consumer,
+        *,
+        group: str,
+        topics: Sequence[str],
+        bootstrap: str,
+        instance: str | None,
+        batch: int = 1000,
     ) -> None:
         self._consumer = consumer
+        self._gather_s = GATHER_S if batch > 1 else 0.0
         self._group = group
         self._topics = topics
         self._bootstrap = bootstrap
@@ -52,7 +63,7 @@ class Subscriber:
             *topics,
             group_id=group,
             batch=True,
-            max_records=1000,
+            max_records=batch,
             batch_timeout_ms=20,
             no_reply=True,
             ack_policy=AckPolicy.NACK_ON_ERROR,
@@ -127,6 +138,8 @@ class Subscriber:
 
     async def _handle(self, records: Any) -> None:
         batch: Sequence[KafkaRecord] = records
+        clock = asyncio.get_running_loop().time
+        start = clock()
         try:
             await self._consumer.handle_batch(batch)
         except Exception as error:
@@ -140,6 +153,7 @@ class Subscriber:
             )
             await asyncio.sleep(RETRY_BATCH_S)  # the broker client itself would try again without a pause
             raise
+        await asyncio.sleep(max(0.0, start + self._gather_s - clock()))
 
     async def _parse(self, records: Any) -> KafkaAckableMessage:
         """Hand the records on untouched: the default parser loses a batch over one bad header."""

@@ -198,7 +198,7 @@ async def subscription_of(service: Service[S], settings: S, store: Store) -> Sub
 
 def _relay(service: Service[S], settings: S, store: Store) -> Relay:
     return Relay(
-        RelaySettings(service=service.name, public=store.public),
+        RelaySettings(service=service.name, public=store.public, chunk=settings.relay_chunk),
         outbox=partial(open_outbox, settings.database_url, service.name),
         topic=partial(
             open_topic,
@@ -218,6 +218,7 @@ def _subscriber(settings: Settings, store: Store, subscription: Subscription) ->
         topics=subscription.topics,
         bootstrap=settings.kafka_bootstrap_servers,
         instance=settings.instance,
+        batch=settings.consumer_batch,
     )
 
 

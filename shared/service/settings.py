@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     instance: str | None = Field(None, description="stable name of this replica in its consumer group")
     pool_size: int = Field(10, ge=2, description="database connections at most")
     commands_together: int = Field(64, ge=1, description="commands that share a transaction at most")
+    consumer_batch: int = Field(1000, ge=1, description="events that a consumer applies together at most")
+    relay_chunk: int = Field(5000, ge=1, description="events that the relay sends together at most")
     todo_concurrency: int = Field(16, ge=1, description="todo rows worked on at once")
     todo_lease_s: float = Field(30.0, gt=0, description="seconds one worker may take for a todo row")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"

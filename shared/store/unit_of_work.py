@@ -16,6 +16,7 @@ from shared.events.registry import Registry
 from shared.store import todo
 from shared.store.connection import Pool
 from shared.store.errors import TRY_AGAIN, LeaseLost
+from shared.store.gathering import Gathering
 from shared.store.idempotency import Answer
 from shared.store.readmodel import ReadModel
 from shared.store.session import Backend, Session
@@ -304,6 +305,7 @@ class Store:
         self.outbox_written = Event()
         self.todo_written = Event()
         self._deciders = {decider.category: decider for decider in definition.deciders}
+        self._histories = Gathering(self.load)
         self._together = Together(self, together) if together > 1 else None
 
     @property
@@ -388,10 +390,13 @@ class Store:
         async with self.session() as session:
             return await session.load(self.registry, stream_ids)
 
+    async def history(self, stream: str) -> Sequence[Recorded[Any]]:
+        """The events of one stream as they stand now; several that are asked for at once share a query."""
+        return await self._histories.get(stream) or ()
+
     async def read(self, decider: Decider[S, C, E], key: object) -> S | None:
         """The state of one aggregate as it stands now, for reading only."""
-        stream = decider.stream(key)
         state: S | None = None
-        for event in (await self.load([stream]))[stream]:
+        for event in await self.history(decider.stream(key)):
             state = decider.evolve(state, event.data, event.occurred_at)
         return state

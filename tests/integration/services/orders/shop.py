@@ -35,6 +35,7 @@ from shared.messaging.cloudevents import to_headers
 from shared.messaging.consumer import Consumer
 from shared.service.auth import issue
 from shared.service.http import create_app
+from shared.service.http_client import HttpClient
 from shared.service.metrics import Sample
 from shared.service.vault import Vault
 from shared.store.connection import open_pool
@@ -83,6 +84,7 @@ class Shop:
     worker: Worker
     http: httpx.AsyncClient
     provider: httpx.AsyncClient
+    calls: HttpClient
     letterbox: Letterbox
     owner_url: str
     vault: Vault
@@ -233,8 +235,8 @@ class Shop:
 class SlowToCreate(SandboxProvider):
     """The provider, slow: while it makes an intent, something else happens."""
 
-    def __init__(self, client: httpx.AsyncClient, meanwhile: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(client, str(client.base_url))
+    def __init__(self, client: HttpClient, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(client, client.base_url)
         self._meanwhile = meanwhile
 
     async def create(
@@ -248,8 +250,8 @@ class SlowToCreate(SandboxProvider):
 class AnswersLost(SandboxProvider):
     """The provider over a bad line: it takes and gives back money, but nobody hears that it did."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        super().__init__(client, str(client.base_url))
+    def __init__(self, client: HttpClient) -> None:
+        super().__init__(client, client.base_url)
         self.asked: list[str] = []
 
     async def capture(self, intent: ProviderIntent, capture_id: UUID, amount: int, key: str) -> str:
@@ -307,6 +309,8 @@ async def open_shop(
     try:
         store = Store(Postgres(pool), SERVICE.define(settings), epoch=1, clock=clock)
         wired = SERVICE.wire(settings, store)
+        calls = HttpClient(provider, timeout_s=5)
+        wired.resources.push_async_callback(calls.close)
         subscription = SERVICE.subscription(settings)
         assert subscription is not None
         app = create_app("orders", wired.router, {}, _alive)
@@ -323,6 +327,7 @@ async def open_shop(
                 worker=Worker(store, wired.duties),
                 http=http,
                 provider=to_provider,
+                calls=calls,
                 letterbox=letterbox,
                 owner_url=database.owner_url,
                 vault=Vault(DATA_KEY),

@@ -177,7 +177,7 @@ async def test_a_cancelled_order_never_gets_a_payable_intent(shop: Shop) -> None
 async def test_a_cancel_while_the_intent_is_made_leaves_nothing_to_pay(shop: Shop) -> None:
     await shop.place(CHECKOUT, CART_ID)
     await shop.secure_stock(ORDER_ID, CHECKOUT, work=False)
-    await shop.worker_with(SlowToCreate(shop.provider, lambda: cancel(shop))).run_due()
+    await shop.worker_with(SlowToCreate(shop.calls, lambda: cancel(shop))).run_due()
     (intent,) = (await shop.provider.get("/v1/payment_intents", params={"reference": str(INTENT)})).json()[
         "data"
     ]
@@ -194,7 +194,7 @@ async def test_a_payment_while_the_intent_is_made_stays(shop: Shop) -> None:
         await shop.pay(ORDER_ID)
         await shop.forward(1)
 
-    await shop.worker_with(SlowToCreate(shop.provider, paid)).run_due()
+    await shop.worker_with(SlowToCreate(shop.calls, paid)).run_due()
     (intent,) = (await shop.provider.get("/v1/payment_intents", params={"reference": str(INTENT)})).json()[
         "data"
     ]
@@ -219,7 +219,7 @@ async def test_a_capture_whose_answer_was_lost_is_not_made_twice(shop: Shop) -> 
 
 async def test_a_retry_looks_for_what_its_first_try_did(shop: Shop) -> None:
     await shipped(shop, "4242424242424242")
-    provider = AnswersLost(shop.provider)
+    provider = AnswersLost(shop.calls)
     worker = shop.worker_with(provider)
     await worker.run_due()
     shop.clock.advance(timedelta(minutes=1))
