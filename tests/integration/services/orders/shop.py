@@ -141,7 +141,7 @@ class Shop:
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """A request with the token of `actor`."""
-        token = issue(JWT_KEY, actor, datetime.now(UTC))
+        token = issue(JWT_KEY, actor, self.clock())
         return await self.http.request(
             method, path, json=body, headers={"Authorization": f"Bearer {token}", **(headers or {})}
         )
