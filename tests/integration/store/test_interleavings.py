@@ -65,6 +65,12 @@ class Writer:
             await self._transaction.commit()
             self.outcome = "committed"
 
+    async def give_up(self) -> None:
+        """Roll back what was appended."""
+        assert self._task is not None
+        await self._task
+        await self._transaction.rollback()
+
     @property
     def _appended(self) -> bool:
         return self._task is not None and self._task.done()
@@ -168,6 +174,25 @@ async def test_batch_units_over_overlapping_streams_in_every_order(
             expected = sum(w.amount for w in writers if account in w.accounts and w.outcome == "committed")
             assert state is not None
             assert state.balance == expected, (order, account)
+
+
+async def test_units_of_work_write_their_streams_in_one_order(
+    teller: Teller, connections: list[Admin], admin: Admin
+) -> None:
+    """One waits with half of its streams written, the next wants some of them: nobody waits in a circle."""
+    await teller.do(*(Open(account=account, owner=account) for account in "abz"))
+    first, second, third = (
+        Writer(teller, connections[n], accounts, 10**n) for n, accounts in enumerate(["z", "azb", "ba"])
+    )
+    for writer in (first, second, third):
+        await writer.load()
+        await writer.append(admin)
+
+    await first.give_up()
+    for writer in (second, third):
+        await writer.commit()
+
+    assert [writer.outcome for writer in (second, third)] == ["committed", "conflict"]
 
 
 async def test_transact_hides_conflicts_and_deadlocks_and_loses_no_update(teller: Teller) -> None:

@@ -111,6 +111,17 @@ async def test_a_timer_whose_state_moved_on_meanwhile_decides_nothing(teller: Te
     assert await timer_due(teller) == (await teller.events())[-1].occurred_at + GRACE
 
 
+async def test_a_timer_that_comes_before_its_deadline_is_moved_to_it(teller: Teller) -> None:
+    """As if a policy gave more time than it did when the timer was set."""
+    await teller.do(Open(account="ann", owner="ann"), Withdraw(account="ann", amount=10))
+    await teller.store.pool.execute("UPDATE todo SET due = $1", teller.clock())
+
+    assert await teller.worker(duties(Post())).run_due() == 1
+
+    assert Reminded(owner="ann") not in await data(teller)
+    assert await timer_due(teller) == (await teller.events())[-1].occurred_at + GRACE
+
+
 async def test_a_deadline_that_a_command_leaves_open_is_looked_at_again_later(teller: Teller) -> None:
     worker = teller.worker(duties(Post(), on_deadline={"account": lambda *_: None}))
     await teller.do(Open(account="ann", owner="ann"), Withdraw(account="ann", amount=10))

@@ -19,7 +19,7 @@ from shared.store.todo import Todo, Wanted
 from shared.store.unit_of_work import Definition, Store, UnitOfWork
 from shared.store.worker import Duties, Worker
 from shared.testing.broker import Broker, memory_topic
-from shared.testing.memory import Database, Memory, memory_outbox
+from shared.testing.memory import Database, Memory, memory_outbox, quiet
 from tests.integration.bank import accounts, tallies
 from tests.integration.bank.accounts import ACCOUNT, ACCOUNT_ROWS, HOLDINGS, Deposit, RecordLetter, Remind
 from tests.integration.bank.tallies import FOREIGN, OVERVIEW, TALLY, Auditing, Tally
@@ -52,7 +52,8 @@ class Line:
         """Whether it came to the failure."""
         return self.used >= self._fails_at
 
-    async def __call__(self, _what: str) -> None:
+    async def __call__(self, what: str) -> None:
+        await quiet(what)
         self.used += 1
         if self.used == self._fails_at:
             raise self._failure

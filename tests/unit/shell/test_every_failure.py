@@ -1,5 +1,7 @@
 """Wherever a connection breaks or a process dies, between any two statements: nothing lost, nothing twice."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from itertools import count
 
@@ -7,6 +9,7 @@ import pytest
 
 from shared.events.envelope import Cause
 from shared.store.idempotency import Answer
+from shared.store.together import Together
 from shared.store.unit_of_work import UnitOfWork
 from tests.integration.bank.accounts import Deposit, Deposited, LetterSent, Open, Withdraw
 from tests.unit.shell.bank import FAILURES, Bank, Snapshot, execute_account, failing, snapshot
@@ -19,6 +22,13 @@ async def withdraw(uow: UnitOfWork) -> None:
     """Writes events, an outbox, rows, a timer, an effect and an answer."""
     await execute_account(uow, Withdraw(account="a", amount=600))
     uow.answer(ANSWER)
+
+
+def deposit(account: str) -> Callable[[UnitOfWork], Awaitable[None]]:
+    async def work(uow: UnitOfWork) -> None:
+        await execute_account(uow, Deposit(account=account, amount=5))
+
+    return work
 
 
 async def two_accounts() -> Bank:
@@ -46,6 +56,27 @@ async def test_a_unit_of_work_is_whole_or_nothing(failure: type[BaseException]) 
     assert [outcome for outcome in outcomes if outcome not in (nothing, whole)] == []
     assert nothing in outcomes
     assert whole in outcomes, "the answer to a commit can be lost too"
+
+
+async def test_units_that_share_a_transaction_happen_at_most_once() -> None:
+    """One begins alone; the other two come while it is under way and share the next transaction."""
+    for at in count(1):
+        bank = Bank()
+        await bank.do(*(Open(account=account, owner="ann") for account in "abc"))
+        together = Together(bank.teller, most=10)
+        bank.line.fail(at, FAILURES[0])
+
+        answers = await asyncio.gather(
+            *(together.transact(Cause(), deposit(account), [f"account-{account}"]) for account in "abc"),
+            return_exceptions=True,
+        )
+
+        if not bank.line.failed:
+            break
+        assert any(isinstance(answer, FAILURES[0]) for answer in answers), at
+        for account, answer in zip("abc", answers, strict=True):
+            deposits = len(bank.tellers_memory.streams[f"account-{account}"]) - 1
+            assert deposits == 1 if answer is None else deposits <= 1, at
 
 
 async def a_days_records() -> Bank:
