@@ -21,6 +21,13 @@ T = TypeVar("T")
 Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
+# Autovacuum may hold somebody up for a moment as well.
+_WAITS_FOR_A_CLIENT = """
+SELECT count(*) > 0 FROM unnest(pg_blocking_pids($1)) AS blocking(pid) JOIN pg_stat_activity USING (pid)
+WHERE backend_type = 'client backend'
+"""
+
+
 class Place(Protocol):
     """One service's memory, and what a test must do to it from outside."""
 
@@ -61,7 +68,7 @@ class PostgresPlace:
 
     async def waits(self, session: Session) -> bool:
         pid = _connection(session).get_server_pid()
-        return bool(await self._admin.fetchval("SELECT cardinality(pg_blocking_pids($1)) > 0", pid))
+        return bool(await self._admin.fetchval(_WAITS_FOR_A_CLIENT, pid))
 
     async def cut(self, session: Session) -> None:
         pid = _connection(session).get_server_pid()

@@ -1,6 +1,5 @@
 """Marks are exclusive and locked in order; parked records wait for their turn; an answer is given once."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import asyncpg
@@ -99,8 +98,7 @@ async def test_parked_records_are_kept_as_they_were(place: Place) -> None:
         assert await session.parked_of(CONSUMER, []) == {}
 
 
-async def test_a_record_that_waits_already_takes_the_newer_failure_but_stays_the_record(place: Place) -> None:
-    first = parked("a", 2)
+async def test_a_record_that_waits_already_gives_way_to_the_newer_in_its_place(place: Place) -> None:
     newer = parked(
         "a",
         2,
@@ -111,10 +109,8 @@ async def test_a_record_that_waits_already_takes_the_newer_failure_but_stays_the
         retry_at=NOW + SECOND,
     )
     async with place.backend.session() as session:
-        await session.park(CONSUMER, [first, newer])
-        assert await session.parked_of(CONSUMER, [first.stream]) == {
-            (first.stream, 2): replace(newer, record=first.record)
-        }
+        await session.park(CONSUMER, [parked("a", 2), newer])
+        assert await session.parked_of(CONSUMER, ["account-a"]) == {("account-a", 2): newer}
 
 
 async def test_an_error_is_kept_as_far_as_it_can_be(place: Place) -> None:
