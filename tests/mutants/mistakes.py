@@ -71,7 +71,7 @@ HEARING = (
         file=MARKS,
         old='"ORDER BY stream_id FOR UPDATE"',
         new='"ORDER BY stream_id"',
-        caught_by=(f"{T_CONSUMER}::test_replicas_take_turns_over_events_that_only_project",),
+        caught_by=(f"{T_CONSUMER}::test_a_replica_waits_for_the_marks_that_another_has_read",),
     ),
     Mutant(
         name="by-timestamp",

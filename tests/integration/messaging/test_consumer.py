@@ -105,6 +105,23 @@ async def test_replicas_take_turns_over_events_that_only_project(teller: Teller,
     assert await auditor.store.pool.fetchval("SELECT total FROM holdings") == -9
 
 
+async def test_a_replica_waits_for_the_marks_that_another_has_read(
+    teller: Teller, auditor: Auditor, admin: Any
+) -> None:
+    """Both have begun and neither has written anything when the database lets them go on."""
+    await teller.do(Open(account="a", owner="ann"))
+    await teller.do(Withdraw(account="a", amount=1))
+    records = teller.records(await teller.events())
+    await auditor.consumer.handle_batch(records[:1])
+    async with auditor.store.pool.acquire() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE account_rows IN ACCESS EXCLUSIVE MODE")
+        both = asyncio.gather(*(auditor.consumer.handle_batch(records) for _ in range(2)))
+        await until(lambda: waits_for_lock(admin, auditor.database.service, 2))
+    await both
+
+    assert await auditor.store.pool.fetchval("SELECT total FROM holdings") == -1
+
+
 async def test_reordered_versions_wait_and_are_drained_in_order(teller: Teller, auditor: Auditor) -> None:
     records = await a_day(teller)
     ann, bob = of("account-a", records), of("account-b", records)
@@ -261,12 +278,11 @@ async def test_a_connection_lost_amid_a_batch_parks_nothing_and_loses_nothing(
     await everything_once(auditor)
 
 
-async def waits_for_lock(admin: Any, database: str) -> bool:
-    return bool(
-        await admin.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'", database
-        )
+async def waits_for_lock(admin: Any, database: str, count: int = 1) -> bool:
+    waiting: int = await admin.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'", database
     )
+    return waiting >= count
 
 
 async def test_events_from_before_react_since_only_project(teller: Teller, auditor: Auditor) -> None:
