@@ -25,6 +25,22 @@ async def test_streams_are_loaded_whole_each_in_its_order(place: Place) -> None:
         assert await session.load(REGISTRY, []) == {}
 
 
+async def test_of_a_stream_that_is_known_the_rest_is_loaded(begin: Begin) -> None:
+    writer = await begin()
+    await append(writer.session, [*account("a", last=4), *account("b", last=2)])
+
+    assert await writer.session.load(
+        REGISTRY,
+        ["account-a", "account-b", "account-c", "account-d"],
+        {"account-a": 3, "account-c": 1, "account-b": 9},
+    ) == {
+        "account-a": account("a", first=3, last=4),
+        "account-b": [],
+        "account-c": [],
+        "account-d": [],
+    }
+
+
 async def test_events_are_lifted_to_the_newest_schema_when_they_are_loaded(place: Place) -> None:
     newer = Registry(REGISTRY.types.values(), {"Opened": (lambda old: {**old, "bonus": 5},)})
     async with place.backend.session() as session:
