@@ -10,7 +10,8 @@ C = TypeVar("C")
 E = TypeVar("E")
 
 
-def _no_deadlines(_state: object) -> Mapping[str, datetime]:
+def no_deadlines(_state: object) -> Mapping[str, datetime]:
+    """For an aggregate that never waits."""
     return {}
 
 
@@ -27,7 +28,7 @@ class Decider(Generic[S, C, E]):
     category: str
     decide: Callable[[S | None, C], Sequence[E]]
     evolve: Callable[[S | None, E, datetime], S]
-    deadlines: Callable[[S], Mapping[str, datetime]] = _no_deadlines
+    deadlines: Callable[[S], Mapping[str, datetime]] = no_deadlines
     public: bool = True
 
     def stream(self, key: object) -> str:

@@ -1,12 +1,14 @@
 """A service's memory in Postgres."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import asyncpg
+from asyncpg.transaction import Transaction
 
 from shared.events.envelope import Recorded
 from shared.events.registry import Registry
@@ -34,8 +36,12 @@ class PostgresSession(Session):
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
+    async def to_write(self) -> Connection:
+        """The connection, where something is about to be written or locked."""
+        return self.connection
+
     async def lock_streams(self, streams: Sequence[str]) -> None:
-        await self.connection.execute(_LOCK_STREAMS, list(streams))
+        await (await self.to_write()).execute(_LOCK_STREAMS, list(streams))
 
     async def load(
         self, registry: Registry, streams_: Sequence[str], since: Mapping[str, int] = NO_VERSIONS
@@ -48,44 +54,48 @@ class PostgresSession(Session):
         events: Sequence[Recorded[Any]],
         expected: Mapping[str, int],
         public: Iterable[str],
+        *,
+        alone: bool = False,
     ) -> None:
-        await streams.append(self.connection, registry, events, expected, public)
+        connection = self.connection if alone else await self.to_write()
+        await streams.append(connection, registry, events, expected, public)
 
     async def find(self, table: Table[R], key: Key, *, lock: bool = False) -> R | None:
-        return await table.select_one(self.connection, key, lock=lock)
+        connection = await self.to_write() if lock else self.connection
+        return await table.select_one(connection, key, lock=lock)
 
     async def query(self, table: Table[R], condition: str, *arguments: object) -> list[R]:
         return await table.select_where(self.connection, condition, *arguments)
 
     async def insert(self, table: Table[R], row: R) -> bool:
-        return await table.insert(self.connection, row)
+        return await table.insert(await self.to_write(), row)
 
     async def update(self, table: Table[R], row: R) -> None:
-        await table.update(self.connection, row)
+        await table.update(await self.to_write(), row)
 
     async def project(self, model: ReadModel[Any], events: Sequence[Recorded[Any]]) -> None:
-        await model.project(self.connection, events)
+        await model.project(await self.to_write(), events)
 
     async def add_todo(self, entries: Iterable[Entry]) -> None:
-        await todo.add(self.connection, entries)
+        await todo.add(await self.to_write(), entries)
 
     async def remove_timers(self, ids: Sequence[UUID]) -> None:
-        await todo.remove_timers(self.connection, ids)
+        await todo.remove_timers(await self.to_write(), ids)
 
     async def claim_todo(self, now: datetime, limit: int, lease: timedelta) -> list[Todo]:
-        return await todo.claim(self.connection, now, limit, lease)
+        return await todo.claim(await self.to_write(), now, limit, lease)
 
     async def finish_todo(self, done: Todo) -> bool:
-        return await todo.finish(self.connection, done)
+        return await todo.finish(await self.to_write(), done)
 
     async def postpone_todo(self, row: Todo, due: datetime, error: str | None) -> bool:
-        return await todo.postpone(self.connection, row, due, error)
+        return await todo.postpone(await self.to_write(), row, due, error)
 
     async def lock_marks(self, consumer: str, streams: Iterable[str]) -> dict[str, Mark]:
-        return await marks.lock_marks(self.connection, consumer, streams)
+        return await marks.lock_marks(await self.to_write(), consumer, streams)
 
     async def move_marks(self, consumer: str, marks_: Mapping[str, Mark]) -> None:
-        await marks.move_marks(self.connection, consumer, marks_)
+        await marks.move_marks(await self.to_write(), consumer, marks_)
 
     async def parked_of(self, consumer: str, streams: Iterable[str]) -> dict[tuple[str, int], Parked]:
         return await marks.parked_of(self.connection, consumer, streams)
@@ -94,19 +104,52 @@ class PostgresSession(Session):
         return await marks.parked_due(self.connection, consumer, now, limit)
 
     async def park(self, consumer: str, rows: Sequence[Parked]) -> None:
-        await marks.park(self.connection, consumer, rows)
+        await marks.park(await self.to_write(), consumer, rows)
 
     async def unpark(self, consumer: str, places: Iterable[tuple[str, int]]) -> None:
-        await marks.unpark(self.connection, consumer, places)
+        await marks.unpark(await self.to_write(), consumer, places)
 
     async def remember(self, answer: Answer) -> None:
         try:
-            await idempotency.remember(self.connection, answer)
+            await idempotency.remember(await self.to_write(), answer)
         except asyncpg.UniqueViolationError as error:
             raise KeyReused(answer.key) from error
 
     async def recall(self, principal: str, route: str, key: str) -> Answer | None:
         return await idempotency.recall(self.connection, principal, route, key)
+
+
+class PostgresTransaction(PostgresSession):
+    """A session whose transaction, READ COMMITTED, begins with the first write or lock.
+
+    What is read before it is no older than what would be read in it. It ends with the `async with` block.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._acquired = pool.acquire()
+        self._transaction: Transaction | None = None
+
+    async def __aenter__(self) -> Self:
+        self.connection = await self._acquired.__aenter__()
+        return self
+
+    async def to_write(self) -> Connection:
+        if self._transaction is None:
+            transaction = self.connection.transaction()
+            await transaction.start()
+            self._transaction = transaction
+        return self.connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._transaction is not None:
+                await self._transaction.__aexit__(kind, error, trace)
+        finally:
+            await self._acquired.__aexit__(kind, error, trace)
+        if error is not None:
+            _tell_apart(error)
 
 
 class Postgres:
@@ -118,24 +161,19 @@ class Postgres:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[PostgresSession]:
         """A session in which every statement is a transaction of its own."""
-        with _told_apart():
+        try:
             async with self.pool.acquire() as connection:
                 yield PostgresSession(connection)
+        except asyncpg.InterfaceError as error:
+            _tell_apart(error)
+            raise
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[PostgresSession]:
-        """One transaction, READ COMMITTED."""
-        with _told_apart():
-            async with self.pool.acquire() as connection, connection.transaction():
-                yield PostgresSession(connection)
+    def transaction(self) -> PostgresTransaction:
+        """One transaction; none at all if nothing is written."""
+        return PostgresTransaction(self.pool)
 
 
-@contextmanager
-def _told_apart() -> Iterator[None]:
+def _tell_apart(error: BaseException) -> None:
     """The driver raises an InterfaceError for a lost connection and for a value that does not fit alike."""
-    try:
-        yield
-    except asyncpg.InterfaceError as error:
-        if isinstance(error, ValueError):
-            raise Unstorable(str(error)) from error
-        raise
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+        raise Unstorable(str(error)) from error

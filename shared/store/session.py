@@ -46,9 +46,14 @@ class Session(Protocol):
         events: Sequence[Recorded[Any]],
         expected: Mapping[str, int],
         public: Iterable[str],
+        *,
+        alone: bool = False,
     ) -> None:
         """Write events, and outbox rows for those of `public` categories. Raises Conflict, as
-        `shared.store.streams.append` says; then the transaction must end."""
+        `shared.store.streams.append` says; then the transaction must end.
+
+        `alone`: nothing is written after it, so that it may be committed at once.
+        """
         ...
 
     async def find(self, table: Table[R], key: Key, *, lock: bool = False) -> R | None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from shared.domain import Decider, category_of, key_of
+from shared.domain.decider import no_deadlines
 from shared.domain.ids import derive
 from shared.events.envelope import Cause, Recorded, event_id
 from shared.events.registry import Registry
@@ -110,13 +111,16 @@ class UnitOfWork:
 
     async def state(self, decider: Decider[S, C, E], key: object) -> S | None:
         """The state of one aggregate, this unit's own new events included; None if it does not exist."""
-        stream = decider.stream(key)
-        await self.prefetch([stream])
+        state: S | None = await self._state(decider.stream(key))
+        return state
+
+    async def _state(self, stream: str) -> Any:
+        if stream not in self._streams:
+            await self.prefetch([stream])
         found = self._streams[stream]
         if self._correlation is None:
             self._correlation = found.correlation_id
-        state: S | None = found.state
-        return state
+        return found.state
 
     def version(self, decider: Decider[S, C, E], key: object) -> int:
         """The version of a stream that was loaded, this unit's own new events included; 0 if it is empty."""
@@ -124,9 +128,10 @@ class UnitOfWork:
 
     async def decide(self, decider: Decider[S, C, E], key: object, command: C) -> Sequence[E]:
         """Let the aggregate decide and take its events down. Raises Rejected."""
-        state: S | None = await self.state(decider, key)
+        stream = decider.stream(key)
+        state: S | None = await self._state(stream)
         events = decider.decide(state, command)
-        self.append(decider.stream(key), events)
+        self.append(stream, events)
         return events
 
     def append(self, stream: str, events: Sequence[object]) -> None:
@@ -195,30 +200,36 @@ class UnitOfWork:
     def _taken_down(self) -> tuple[list[Any], ...]:
         return self._events, self._wanted, self._finished, self._answers
 
-    async def flush(self) -> None:
-        """Write everything. Raises Conflict, LeaseLost or KeyReused; then the transaction must end."""
+    async def flush(self, *, last: bool = False) -> None:
+        """Write everything. Raises Conflict, LeaseLost or KeyReused; then the transaction must end.
+
+        `last`: the transaction ends here, so that events and nothing else may be committed at once.
+        """
         for row in self._finished:
             if not await self.session.finish_todo(row):
                 raise LeaseLost(str(row.todo_id))
-        if self._events:
-            await self._append()
-            for model in self._store.read_models:
-                await self.session.project(model, self._events)
         follow_ups = [
             todo.follow_up(event, wanted) for event in self._events for wanted in self._store.react(event)
         ]
         asked, dropped = self._timers()
         entries = [*follow_ups, *self._wanted, *asked]
-        await self.session.remove_timers(dropped)
-        await self.session.add_todo(entries)
+        models = [model for model in self._store.read_models if model.touched(self._events)]
+        if self._events:
+            expected = {event.stream: self._streams[event.stream].loaded for event in self._events}
+            alone = last and not (self._finished or models or entries or dropped or self._answers)
+            await self.session.append(
+                self._store.registry, self._events, expected, self._store.public, alone=alone
+            )
+        for model in models:
+            await self.session.project(model, self._events)
+        if dropped:
+            await self.session.remove_timers(dropped)
+        if entries:
+            await self.session.add_todo(entries)
         for answer in self._answers:
             await self.session.remember(answer)
         self.told = any(category_of(event.stream) in self._store.public for event in self._events)
         self.asked = any(entry.due <= self.now for entry in entries)
-
-    async def _append(self) -> None:
-        expected = {event.stream: self._streams[event.stream].loaded for event in self._events}
-        await self.session.append(self._store.registry, self._events, expected, self._store.public)
 
     def _timers(self) -> tuple[list[todo.Entry], list[UUID]]:
         """Timers to set or move, and timers to forget: what `deadlines` says now against before."""
@@ -227,6 +238,8 @@ class UnitOfWork:
         last = {event.stream: event for event in self._events}
         for stream, event in last.items():
             found, deadlines = self._streams[stream], self._store.decider_of(stream).deadlines
+            if deadlines is no_deadlines:
+                continue
             before = deadlines(found.before) if found.before is not None else {}
             after = deadlines(found.state)
             dropped.extend(todo.timer_id(stream, name) for name in before.keys() - after.keys())
@@ -338,7 +351,7 @@ class Store:
                 uow = UnitOfWork(self, session, cause, now or self.clock())
                 try:
                     yield uow
-                    await uow.flush()
+                    await uow.flush(last=True)
                 finally:
                     touched = uow.touched
         except BaseException:

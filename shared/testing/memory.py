@@ -276,6 +276,8 @@ class MemorySession(Session):
         events: Sequence[Recorded[Any]],
         expected: Mapping[str, int],
         public: Iterable[str],
+        *,
+        alone: bool = False,
     ) -> None:
         categories = frozenset(public)
         ordered = sorted(events, key=lambda event: (event.stream, event.version))

@@ -294,7 +294,7 @@ REMEMBERING = (
         mistake="What is to be done is noted in a second transaction.",
         file=UNIT_OF_WORK,
         old="await self.session.add_todo(entries)",
-        new="async with self._store.session() as second:\n            await second.add_todo(entries)",
+        new="async with self._store.session() as second:\n                await second.add_todo(entries)",
         caught_by=(UNIT_ANYWHERE,),
     ),
     Mutant(

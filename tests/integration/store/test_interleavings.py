@@ -11,7 +11,7 @@ import pytest
 
 from shared.events.envelope import Cause
 from shared.store.connection import connect
-from shared.store.errors import Conflict
+from shared.store.errors import CONNECTION_LOST, Conflict
 from shared.store.postgres import PostgresSession
 from shared.store.unit_of_work import UnitOfWork
 from tests.integration.bank.accounts import Deposit, Open
@@ -231,7 +231,7 @@ async def test_a_lost_connection_in_a_unit_writes_nothing_and_the_pool_recovers(
 ) -> None:
     await teller.do(Open(account="a", owner="ann"))
 
-    with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    with suppress(*CONNECTION_LOST):
         async with teller.store.unit_of_work(Cause()) as uow:
             await execute_account(uow, Deposit(account="a", amount=1))
             assert isinstance(uow.session, PostgresSession)
