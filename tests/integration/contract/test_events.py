@@ -1,7 +1,11 @@
 """Streams: what is appended is loaded whole; versions have neither holes nor doubles, whoever meets whom."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
+from shared.events.envelope import Recorded
 from shared.events.registry import Registry
 from shared.store.errors import Conflict
 from tests.integration.bank.accounts import ACCOUNT_ROWS
@@ -155,3 +159,46 @@ async def test_streams_locked_in_another_order_are_no_deadlock(begin: Begin) -> 
     await first.session.lock_streams(["a", "b"])
     await first.commit()
     await waiting
+
+
+async def append_alone(place: Place, events: Sequence[Recorded[Any]]) -> None:
+    expected: dict[str, int] = {}
+    for event in events:
+        expected.setdefault(event.stream, event.version - 1)
+    async with place.backend.transaction() as session:
+        await session.append(REGISTRY, events, expected, {"account"}, alone=True)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        account("a"),
+        account("a", first=4, last=4),
+        account("a", first=4, last=5),
+        [*account("a", first=3, last=3), *account("b", first=2, last=2)],
+    ],
+    ids=["taken", "hole", "holes", "one of two"],
+)
+async def test_an_append_that_stands_alone_is_kept_whole_or_not(
+    begin: Begin, place: Place, events: Sequence[Recorded[Any]]
+) -> None:
+    await append_alone(place, account("a", last=2))
+    with pytest.raises(Conflict):
+        await append_alone(place, events)
+    first, second = await begin(), await begin()
+    await append(first.session, account("a", first=3, last=3))
+    waiting = await second.waits(
+        second.session.append(
+            REGISTRY, account("a", first=3, last=3), {"account-a": 2}, {"account"}, alone=True
+        )
+    )
+    await first.commit()
+    with pytest.raises(Conflict):
+        await waiting
+    await second.rollback()
+
+    async with place.backend.session() as session:
+        assert await versions(session, "account-a") == [1, 2, 3]
+        assert await versions(session, "account-b") == []
+    async with place.outbox() as outbox:
+        assert len(await outbox.oldest(10)) == 3
