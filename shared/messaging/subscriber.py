@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
@@ -15,7 +16,7 @@ from prometheus_client import Gauge
 
 from shared.messaging.cloudevents import KafkaRecord
 from shared.messaging.consumer import Consumer
-from shared.messaging.topics import ensure_topics
+from shared.messaging.topics import PARTITIONS, ensure_topics
 from shared.store.errors import CONNECTION_LOST
 
 log = structlog.get_logger(__name__)
@@ -27,6 +28,25 @@ RETRY_PARKED_S = 1.0
 RETRY_BATCH_S = 1.0
 GATHER_S = 0.05
 """From the beginning of one batch to that of the next at least: a batch costs much, another record little."""
+
+
+class AllPartitions(RoundRobinPartitionAssignor):  # type: ignore[misc]
+    """Shares out the fixed number of partitions, whatever a topic has while its writer still mends it.
+
+    Some brokers keep what members got in a generation for as long as these members stay: whoever joined
+    while a topic was too small would never hear the rest.
+    """
+
+    @classmethod
+    def assign(cls, _cluster: object, members: Any) -> Any:
+        """The partitions by member."""
+        return super().assign(_Complete, members)
+
+
+class _Complete:
+    @staticmethod
+    def partitions_for_topic(_topic: str) -> range:
+        return range(PARTITIONS)
 
 
 class Subscriber:
@@ -69,6 +89,7 @@ class Subscriber:
             ack_policy=AckPolicy.NACK_ON_ERROR,
             auto_offset_reset="earliest",
             group_instance_id=instance,
+            partition_assignment_strategy=(AllPartitions,),
             session_timeout_ms=6_000,
             heartbeat_interval_ms=2_000,
             parser=self._parse,

@@ -149,8 +149,10 @@ def _keep(state: Path, to: Path) -> None:
     """Copy what tells about a run to where it stays."""
     to.mkdir(parents=True, exist_ok=True)
     for name in ("history.jsonl", "events.txt"):
-        shutil.copy(state / name, to)
-    shutil.copytree(state / "logs", to / "logs", dirs_exist_ok=True)
+        if (state / name).exists():
+            shutil.copy(state / name, to)
+    if (state / "logs").exists():
+        shutil.copytree(state / "logs", to / "logs", dirs_exist_ok=True)
     _say(f"history, events and logs are in {to}")
 
 
@@ -176,13 +178,13 @@ def main() -> int:
         print(f"MINUTES={chosen.minutes:g} SEED={seed}")  # noqa: T201
         for line in result.lines():
             print(line)  # noqa: T201
-        if chosen.keep:
-            _keep(state, chosen.keep)
     except (KeyboardInterrupt, asyncio.CancelledError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _say("chaos: interrupted; nothing keeps running")
         return INTERRUPTED
     finally:
+        if chosen.keep:
+            _keep(state, chosen.keep)
         shutil.rmtree(state, ignore_errors=True)
     return 1 if result.failures else 0
 

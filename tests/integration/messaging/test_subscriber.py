@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from shared.messaging.subscriber import Subscriber
 from shared.messaging.topics import partition_of
@@ -265,6 +265,23 @@ async def test_a_broker_that_comes_back_empty_while_all_is_quiet_is_filled_again
         await own_broker.start()
 
         async with in_background(auditor.subscriber(address).run):
+            await heard(auditor, teller)
+
+
+async def test_a_member_that_joined_while_a_topic_was_too_small_hears_all_of_it(
+    teller: Teller, auditor: Auditor, broker: Broker
+) -> None:
+    """A broker may make a topic too small when it is asked for one, and its writer mends it later."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(teller.topic, num_partitions=4, replication_factor=1)])
+    await admin.close()
+    member = auditor.subscriber(broker, instance=f"{auditor.name}-0")
+    async with in_background(member.run):
+        await until(lambda: bool(assigned(member)), seconds=40)
+        await open_accounts(teller)
+        async with in_background(teller.relay(broker).run):
+            await deposit_everywhere(teller, 2)
             await heard(auditor, teller)
 
 
