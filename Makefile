@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra sandbox
 
-.PHONY: help demo up demo-compose test mutants chaos bench-peers lint format contracts lock clean
+.PHONY: help demo up demo-compose test simulate mutants chaos bench-peers lint format contracts lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ demo-compose: $(RUN) ## the same demo against containers (needs Docker)
 
 test: $(DEV) ## all tests, four files at a time: they mostly wait; make test ARGS=tests/unit runs some
 	@$(BIN)/pytest -n 4 --dist loadfile $(or $(ARGS),tests)
+
+simulate: SEEDS ?= 1..10000
+simulate: $(DEV) ## all services in one process under seeded faults: SEEDS=1..10000, about an hour
+	@$(BIN)/orderflow simulate --seeds $(SEEDS) $(ARGS)
 
 mutants: $(DEV) ## plant each classic mistake in turn, its test must go red; make mutants ARGS=tail-lost runs one
 	@$(BIN)/python -m tests.mutants $(ARGS)

@@ -1,6 +1,7 @@
 """The `orderflow` command. Exit codes: 0 done, 1 a proof failed, 2 it could not start or was misused."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -61,6 +62,24 @@ def demo(
         platform=attach(platform) if platform else None,
     )
     _end(demo_command.demo(options))
+
+
+@app.command()
+def simulate(
+    seeds: Annotated[str, typer.Option(help="One seed, or the first and the last: 1..500.")] = "1..100",
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Seeds side by side.")] = os.cpu_count() or 1,
+    trace: Annotated[bool, typer.Option(help="Print every step of every seed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run all services in one process under seeded faults and a virtual clock; every law must hold."""
+    from cli.simulate import command  # noqa: PLC0415 - it loads every service
+
+    try:
+        wanted = command.seeds_of(seeds)
+    except command.NotSeeds as error:
+        _fail(error)
+    options = command.Options(seeds=wanted, jobs=jobs, as_json=as_json, trace=trace)
+    raise typer.Exit(0 if command.simulate(options) else 1)
 
 
 @app.command()

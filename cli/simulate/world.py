@@ -28,6 +28,8 @@ _COMMON = {
     "data_key": SecretStr(base64.b64encode(bytes(range(32))).decode()),
     "port": 0,
 }
+SOON = timedelta(hours=1)
+"""A timer that is due so soon belongs to something that is under way, such as a refund to be tried again."""
 PROVIDER, MAIL = ProviderPort(), MailPort()
 
 
@@ -160,7 +162,7 @@ class World:
             waits += [
                 f"{name}: {row.todo.kind} {row.todo.name} of {row.todo.stream}, {row.last_error}"
                 for row in database.table("todo").values()
-                if row.todo.kind != "TIMER" or row.todo.due <= now
+                if row.todo.kind != "TIMER" or row.todo.due <= now + SOON
             ]
         for blueprint in blueprints():
             if (heard := blueprint.subscription) is None:

@@ -158,8 +158,9 @@ class Member:
 
     def join(self) -> None:
         """Become a member; everybody's share changes."""
-        self._group.members.append(self)
-        self._group.rebalance()
+        if self not in self._group.members:
+            self._group.members.append(self)
+            self._group.rebalance()
 
     def leave(self) -> None:
         """Stop being one, by a stop or because the session timed out."""

@@ -33,9 +33,9 @@ T = TypeVar("T")
 
 START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 """When every simulation begins: a Monday morning."""
-RETRY_PARKED_S = 15.0
-RETRY_RELAY_S = 5.0
-POLL_S = 30.0
+RETRY_PARKED_S = 60.0
+RETRY_RELAY_S = 10.0
+POLL_S = 120.0
 ANSWER_WITHIN_S = 20.0
 
 
