@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        auto_reload=False,
     )
     environment.filters.update(money=_money, day=_day)
     return environment
@@ -57,6 +59,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = json.loads((TEMPLATES / "words.json").
 """The few words that the shared parts of all templates need, per language."""
 
 
+@lru_cache(1024)
 def language_of(template: str, locale: str) -> Locale:
     """The language that a template comes out in for a locale tag."""
     language = wording.language(locale)

@@ -71,16 +71,22 @@ class Inbox:
     async def receive(self, uow: UnitOfWork, notice: Notice, body: bytes) -> str:
         """Keep a webhook and take it; "repeated", "taken" or, if it has to wait, "waiting"."""
         kept = ReceivedWebhook(notice_id=notice.notice_id, body=body.decode(), received_at=uow.now)
-        if not await uow.session.insert(RECEIVED_WEBHOOKS, kept):
-            return "repeated"
+        outcome = "taken"
         try:
-            await self.take(uow, TakeNotice(notice_id=notice.notice_id))
+            with uow.attempt(self._cause(notice)):
+                await self._record(uow, notice)
+                if not await uow.session.insert(RECEIVED_WEBHOOKS, replace(kept, processed_at=uow.now)):
+                    raise _KeptBefore
+        except _KeptBefore:
+            outcome = "repeated"
         except Rejected as refusal:
+            if not await uow.session.insert(RECEIVED_WEBHOOKS, kept):
+                return "repeated"
             log.warning("webhook_waits", notice_id=notice.notice_id, code=refusal.code)
             wanted = todo.command(TakeNotice(notice_id=notice.notice_id), f"webhook-{notice.notice_id}")
             uow.want(wanted, derive("webhook", notice.notice_id))
-            return "waiting"
-        return "taken"
+            outcome = "waiting"
+        return outcome
 
     async def take(self, uow: UnitOfWork, command: TakeNotice) -> None:
         """Record what a kept webhook says. Raises Rejected if it fits no order of ours yet."""
@@ -88,10 +94,20 @@ class Inbox:
         if kept is None or kept.processed_at is not None:
             return
         notice = self.reader.read(kept.body.encode())
-        with uow.attempt(Cause(actor=self._actor, causation_id=derive("webhook", notice.notice_id))):
-            for fact in facts(notice, uow.now):
-                await self._execute(uow, fact)
+        with uow.attempt(self._cause(notice)):
+            await self._record(uow, notice)
         await uow.session.update(RECEIVED_WEBHOOKS, replace(kept, processed_at=uow.now))
+
+    async def _record(self, uow: UnitOfWork, notice: Notice) -> None:
+        for fact in facts(notice, uow.now):
+            await self._execute(uow, fact)
+
+    def _cause(self, notice: Notice) -> Cause:
+        return Cause(actor=self._actor, causation_id=derive("webhook", notice.notice_id))
+
+
+class _KeptBefore(Exception):  # noqa: N818
+    """The same webhook came before; what it says is recorded or waits already."""
 
 
 def facts(notice: Notice, now: datetime) -> Sequence[OrderCommand]:
@@ -163,7 +179,8 @@ def routes(store: Store, inbox: Inbox) -> APIRouter:
         async def work(uow: UnitOfWork) -> str:
             return await inbox.receive(uow, notice, body)
 
-        outcome = await store.transact(Cause(), work)
+        about = (f"order-{notice.order_id}",) if notice.order_id else ()
+        outcome = await store.transact(Cause(), work, streams=about)
         WEBHOOKS.labels(outcome).inc()
         return Response(status_code=204)
 

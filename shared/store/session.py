@@ -92,6 +92,10 @@ class Session(Protocol):
         """Delete a row whose outcome this transaction records; False if the lease has passed to another."""
         ...
 
+    async def finish_todos(self, done: Sequence[Todo]) -> bool:
+        """The same for several rows; False if one of them has passed to another."""
+        ...
+
     async def postpone_todo(self, row: Todo, due: datetime, error: str | None) -> bool:
         """Give a row back until `due`; False if the lease has passed to another."""
         ...

@@ -187,6 +187,18 @@ async def finish(connection: Connection, done: Todo) -> bool:
     return bool(gone)
 
 
+async def finish_all(connection: Connection, done: Sequence[Todo]) -> bool:
+    """The same for several rows; False if the lease of one of them has passed to another."""
+    gone = await connection.fetchval(
+        "WITH gone AS (DELETE FROM todo USING unnest($1::uuid[], $2::uuid[]) AS done(todo_id, lease) "
+        "WHERE todo.todo_id = done.todo_id AND todo.lease = done.lease RETURNING 1) "
+        "SELECT count(*) FROM gone",
+        [row.todo_id for row in done],
+        [row.lease for row in done],
+    )
+    return bool(gone == len(done))
+
+
 async def postpone(connection: Connection, row: Todo, due: datetime, error: str | None) -> bool:
     """Give a row back until `due`; False if the lease has passed to another."""
     kept = await connection.fetchval(

@@ -205,9 +205,8 @@ class UnitOfWork:
 
         `last`: the transaction ends here, so that events and nothing else may be committed at once.
         """
-        for row in self._finished:
-            if not await self.session.finish_todo(row):
-                raise LeaseLost(str(row.todo_id))
+        if self._finished and not await self.session.finish_todos(self._finished):
+            raise LeaseLost(", ".join(str(row.todo_id) for row in self._finished))
         follow_ups = [
             todo.follow_up(event, wanted) for event in self._events for wanted in self._store.react(event)
         ]

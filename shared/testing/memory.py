@@ -394,6 +394,9 @@ class MemorySession(Session):
             await tx.drop("todo", (done.todo_id,))
             return True
 
+    async def finish_todos(self, done: Sequence[Todo]) -> bool:
+        return all([await self.finish_todo(row) for row in done])
+
     async def postpone_todo(self, row: Todo, due: datetime, error: str | None) -> bool:
         async with self._statement(f"postpone {row.name}") as tx:
             kept = await self._leased(tx, row)
