@@ -89,7 +89,7 @@ class PostgresSession(Session):
         return await todo.finish(await self.to_write(), done)
 
     async def finish_todos(self, done: Sequence[Todo]) -> bool:
-        return await todo.finish_all(self.connection, done)
+        return await todo.finish_all(await self.to_write(), done)
 
     async def postpone_todo(self, row: Todo, due: datetime, error: str | None) -> bool:
         return await todo.postpone(await self.to_write(), row, due, error)
