@@ -12,7 +12,7 @@ class Misplaced(Exception):  # noqa: N818 - what the mutant is
 class Mutant:
     """`old` stands once in `file` and becomes `new`; `mistake` says what a programmer would have done wrong.
 
-    Each of `caught_by` must go red because of it: a pytest node id, or `simulate` with its options.
+    Each of `caught_by` must go red because of it: a pytest node id, or `orderflow simulate --seeds A..B`.
     """
 
     name: str

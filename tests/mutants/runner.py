@@ -26,7 +26,8 @@ HUNG_S = 150.0
 """A catcher that has not ended by then has caught nothing."""
 HUNG = f"It did not end within {HUNG_S:.0f} s."
 NO_PROGRAM = ("NameError", "ImportError", "ModuleNotFoundError", "SyntaxError", "UnboundLocalError")
-SIMULATE = "simulate"
+SIMULATION = "orderflow simulate --seeds "
+"""What a catcher that is a simulation begins with; first and last seed follow: 1..20."""
 
 
 class Outcome(StrEnum):
@@ -163,8 +164,8 @@ class _Bench:
 
 
 def _argv(catcher: str) -> list[str]:
-    if catcher.startswith(SIMULATE):
-        return [sys.executable, "witness.py", *catcher.split()]
+    if catcher.startswith(SIMULATION):
+        return [sys.executable, "witness.py", catcher.removeprefix(SIMULATION)]
     plugins = [
         f"-p{name}" for name in ("pytest_asyncio.plugin", "pytest_timeout", "witness", "no:cacheprovider")
     ]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.mutants.mistakes import MUTANTS
 from tests.mutants.mutant import Misplaced, Mutant
-from tests.mutants.runner import Outcome, exit_code, run
+from tests.mutants.runner import SIMULATION, Outcome, exit_code, run
 
 ROOT = Path(__file__).resolve().parents[3]
 TREE = {
@@ -128,7 +128,7 @@ def test_every_mutant_fits_the_code_and_has_a_catcher(each: Mutant) -> None:
     assert each.applied_to(each.text_in(ROOT)) != each.text_in(ROOT)
     assert each.caught_by
     for catcher in each.caught_by:
-        if not catcher.startswith("simulate "):
+        if not catcher.startswith(SIMULATION):
             file, _, test = catcher.partition("::")
             names = {node.name for node in ast.parse((ROOT / file).read_text()).body if hasattr(node, "name")}
             assert not test or test.partition("[")[0] in names, catcher
