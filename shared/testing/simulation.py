@@ -248,6 +248,7 @@ class Process:
             self.blueprint.definition,
             epoch=1,
             clock=self.simulation.clock,
+            together=self.simulation.chance.choice((1, 4, 16)),
         )
         self.simulation.tell(self.name, f"starts, life {self._life}")
         self.spawn(self._run())
