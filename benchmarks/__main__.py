@@ -19,6 +19,7 @@ import uvloop
 import benchmarks
 from benchmarks.harness import ROUNDS, Benchmark, servers
 from benchmarks.report import Result, as_json, as_markdown, as_text
+from shared.service.collector import calm_collector
 
 DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 JSON = Path(".orderflow") / "benchmarks.json"
@@ -42,6 +43,7 @@ def main() -> int:
         parser.error(f"no such benchmark: {', '.join(strangers)}")
     chosen = [known[name] for name in known if name in (arguments.names or known)]
     missed = 0
+    calm_collector()  # as services do
     for benchmark in chosen:
         print(f"{benchmark.letter}. {benchmark.title}", file=sys.stderr, flush=True)
         scale = QUICK if arguments.quick else 1.0

@@ -1,12 +1,14 @@
 """Append: load, decide, append and outbox in one transaction, against a bare insert and `eventsourcing`.
 
 Every command loads its tab (none to four events) and adds one event. The ceiling is the row of such an event
-inserted into the same table and committed, by asyncpg, with nothing read and nothing decided.
+inserted into the same table and committed, by asyncpg, with nothing read and nothing decided. orderflow runs
+as its services do, so commands of the same moment share a transaction; it is also shown without.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -18,7 +20,7 @@ import asyncpg
 from benchmarks import tab
 from benchmarks.harness import Bench, Benchmark, Contestant, Database, Measured, stopwatch
 from benchmarks.report import Result, Table
-from benchmarks.tab import COMMANDS_A_TAB, TAB, OpenTab, Serve, evening
+from benchmarks.tab import COMMANDS_A_TAB, TAB, ItemServed, OpenTab, ServeAll, evening
 from services.inventory.app import SERVICE as INVENTORY
 from services.inventory.commands import execute as execute_inventory
 from services.inventory.domain import ledger
@@ -31,12 +33,15 @@ from shared.events import inventory
 from shared.events.envelope import Cause
 from shared.events.registry import Registry
 from shared.service.clock import utc_now
+from shared.service.settings import Settings
 from shared.store.connection import open_pool
 from shared.store.postgres import Postgres
 from shared.store.unit_of_work import Definition, Store, UnitOfWork
 
 AT_ONCE = 1_000
 RAW = "bare INSERT"
+ALONE = "orderflow, each in a transaction of its own"
+TOGETHER: int = Settings.model_fields["commands_together"].default
 
 TABS = Definition(registry=Registry(tab.EVENTS), deciders=[TAB])
 STOCK = Definition(
@@ -56,6 +61,16 @@ _META = (
 )
 
 Execute = Callable[[UnitOfWork, Any], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Commands, and how a service executes them."""
+
+    definition: Definition
+    execute: Execute
+    commands: Callable[[], Iterable[Any]]
+    stream: Callable[[Any], str]
 
 
 async def run(bench: Bench) -> list[Result]:
@@ -83,13 +98,14 @@ async def _single(bench: Bench, writers: int) -> Table:
 
     contestants: dict[str, Contestant] = {
         RAW: lambda _: _insert(ceiling, writers, 2 * count),
-        "orderflow": lambda _: _transact(tabs, TABS, execute_tab, _evenings, writers, count),
+        "orderflow": lambda _: _transact(tabs, TAB_WORK, writers, count, TOGETHER),
         "eventsourcing": threads,
     }
     if writers > 1:
         contestants["eventsourcing, 4 processes"] = processes
+        contestants[ALONE] = lambda _: _transact(tabs, TAB_WORK, writers, count, 1)
     contestants["orderflow: receive stock, 2 read models"] = lambda _: _transact(
-        stock, STOCK, execute_inventory, _deliveries, writers, count // 2
+        stock, STOCK_WORK, writers, count // 2, TOGETHER
     )
     title = f"Load, decide, append an event: {writers} {'writer' if writers == 1 else 'writers'}"
     table = await bench.contest(title, "commands/s", contestants, base=RAW)
@@ -108,7 +124,7 @@ async def _many(bench: Bench) -> Table:
     transactions = bench.scaled(20, least=2)
 
     async def ours(_round: int) -> Measured:
-        async with _store(tabs, TABS, 1) as store:
+        async with _store(tabs, TABS, 1, TOGETHER) as store:
             await store.transact(Cause(), serve_at_once)
             with stopwatch() as watch:
                 for _ in range(transactions):
@@ -136,11 +152,11 @@ async def execute_tab(uow: UnitOfWork, command: Any) -> None:
 
 
 async def serve_at_once(uow: UnitOfWork) -> None:
-    """A new tab with AT_ONCE events, each decided on its own."""
+    """A new tab with AT_ONCE events."""
     name = uuid4()
+    items = tuple(ItemServed(item=f"Espresso no. {n}", quantity=1, price=250) for n in range(AT_ONCE - 1))
     await uow.decide(TAB, name, OpenTab(tab=name, guest="Ada Lovelace", currency="EUR"))
-    for n in range(AT_ONCE - 1):
-        await uow.decide(TAB, name, Serve(tab=name, item=f"Espresso no. {n}", quantity=1, price=250))
+    await uow.decide(TAB, name, ServeAll(tab=name, items=items))
 
 
 async def _insert(database: Database, writers: int, count: int) -> Measured:
@@ -164,26 +180,20 @@ async def _insert(database: Database, writers: int, count: int) -> Measured:
             await connection.close()
 
 
-async def _transact(
-    database: Database,
-    definition: Definition,
-    execute: Execute,
-    commands: Callable[[], Iterable[Any]],
-    writers: int,
-    count: int,
-) -> Measured:
-    """`writers` tasks share `count` commands, each in a transaction of its own."""
-    async with _store(database, definition, writers) as store:
+async def _transact(database: Database, work: Work, writers: int, count: int, together: int) -> Measured:
+    """`writers` tasks share `count` commands; at most `together` of them share a transaction."""
+    async with _store(database, work.definition, writers, together) as store:
 
         async def write(mine: Sequence[Any]) -> None:
             for command in mine:
-                await store.transact(Cause(), partial(_run, execute, command))
+                decision = partial(_run, work.execute, command)
+                await store.transact(Cause(), decision, streams=[work.stream(command)])
 
-        await asyncio.gather(*(write(list(islice(commands(), 20))) for _ in range(writers)))
-        work = [list(islice(commands(), count // writers)) for _ in range(writers)]
+        await asyncio.gather(*(write(list(islice(work.commands(), 20))) for _ in range(writers)))
+        shares = [list(islice(work.commands(), count // writers)) for _ in range(writers)]
         with stopwatch() as watch:
-            await asyncio.gather(*map(write, work))
-        return watch.measured(sum(map(len, work)))
+            await asyncio.gather(*map(write, shares))
+        return watch.measured(sum(map(len, shares)))
 
 
 async def _run(execute: Execute, command: Any, uow: UnitOfWork) -> None:
@@ -191,10 +201,12 @@ async def _run(execute: Execute, command: Any, uow: UnitOfWork) -> None:
 
 
 @asynccontextmanager
-async def _store(database: Database, definition: Definition, connections: int) -> AsyncIterator[Store]:
+async def _store(
+    database: Database, definition: Definition, connections: int, together: int
+) -> AsyncIterator[Store]:
     pool = await open_pool(database.url, name="bench", size=connections)
     try:
-        yield Store(Postgres(pool), definition, epoch=1, clock=utc_now)
+        yield Store(Postgres(pool), definition, epoch=1, clock=utc_now, together=together)
     finally:
         await pool.close()
 
@@ -213,4 +225,11 @@ def _deliveries() -> Iterable[Any]:
             yield ReceiveStock(sku=sku, location_id=MAIN_LOCATION, receipt_id=uuid4(), quantity=1 + n)
 
 
+TAB_WORK = Work(TABS, execute_tab, _evenings, lambda command: TAB.stream(command.tab))
+STOCK_WORK = Work(
+    STOCK,
+    execute_inventory,
+    _deliveries,
+    lambda command: STOCK_ITEM.stream(f"{command.sku}@{command.location_id}"),
+)
 BENCHMARK = Benchmark(letter="a", name="append", title="Append", run=run, limit_s=40)

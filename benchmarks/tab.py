@@ -57,13 +57,21 @@ class Serve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServeAll:
+    """Put many things onto an open tab at once."""
+
+    tab: UUID
+    items: tuple[ItemServed, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pay:
     """Settle the tab."""
 
     tab: UUID
 
 
-TabCommand = OpenTab | Serve | Pay
+TabCommand = OpenTab | Serve | ServeAll | Pay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +93,10 @@ def decide(tab: Tab | None, command: TabCommand) -> Sequence[TabEvent]:
             if tab.paid:
                 raise Rejected("paid", "open another tab")
             return [ItemServed(item=item, quantity=quantity, price=price)]
+        case ServeAll(items=items):
+            if tab.paid:
+                raise Rejected("paid", "open another tab")
+            return items
         case Pay():
             return [] if tab.paid else [TabPaid(amount=tab.owed)]
     assert_never(command)

@@ -43,17 +43,28 @@ class Together:
         self._store = store
         self._most = most
         self._waiting: deque[_Unit] = deque()
-        self._under_way: dict[asyncio.Task[None], float] = {}
+        self._under_way: dict[object, float] = {}
 
     async def transact(
         self, cause: Cause, work: "Callable[[UnitOfWork], Awaitable[T]]", streams: Iterable[str]
     ) -> T:
         """See Store.transact."""
+        if not self._waiting and not self._under_way:
+            return await self._at_once(cause, work)
         unit = _Unit(cause, work, tuple(streams))
         self._waiting.append(unit)
-        self._start()
+        asyncio.get_running_loop().call_soon(self._start)  # when all that is asked for now is here
         result: T = await unit.answer
         return result
+
+    async def _at_once(self, cause: Cause, work: "Callable[[UnitOfWork], Awaitable[T]]") -> T:
+        """With nobody else about: in the caller's own task, while others may come and wait."""
+        place = object()
+        self._under_way[place] = asyncio.get_running_loop().time()
+        try:
+            return await self._store.transact_alone(cause, work)
+        finally:
+            self._ended(place)
 
     def _start(self) -> None:
         """Begin a transaction with what waits, unless a young one is under way: its end begins the next."""
@@ -69,7 +80,7 @@ class Together:
         self._under_way[task] = loop.time()
         task.add_done_callback(self._ended)
 
-    def _ended(self, task: "asyncio.Task[None]") -> None:
+    def _ended(self, task: object) -> None:
         del self._under_way[task]
         self._start()
 
