@@ -139,6 +139,6 @@ class Transaction:
         async def waits() -> bool:
             return task.done() or await self._place.waits(self.session)
 
-        await until(waits, poll=0.001, seconds=10)
+        await until(waits, poll=0.001)
         assert not task.done(), f"it did not wait: {task.exception() or task.result()}"
         return task

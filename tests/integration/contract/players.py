@@ -103,7 +103,7 @@ class Player:
         answers: dict[int, Any] = {}
         while True:
             for slot, task in self._pending.items():
-                await until(partial(self._is_settled, slot, task), poll=0.0005, seconds=10)
+                await until(partial(self._is_settled, slot, task), poll=0.0005)
             done = [slot for slot, task in self._pending.items() if task.done()]
             for slot in done:
                 answers[slot] = await self._answer(slot)

@@ -13,7 +13,7 @@ from tests.integration.contract.conftest import Begin
 from tests.integration.contract.facts import REGISTRY, account, account_row, append, versions
 from tests.integration.contract.places import Place
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(30)]
+pytestmark = pytest.mark.integration
 
 
 async def test_streams_are_loaded_whole_each_in_its_order(place: Place) -> None:

@@ -15,7 +15,7 @@ from tests.integration.contract.facts import REGISTRY, account
 from tests.integration.contract.hubs import Ears, Hub, KafkaHub, MemoryHub
 from tests.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.integration
 
 NAMES = [
     next(str(n) for n in range(1000) if partition_of(f"account-{n}".encode()) == partition)

@@ -11,7 +11,7 @@ from tests.integration.contract.conftest import Begin
 from tests.integration.contract.facts import CONSUMER, NOW, answer, parked
 from tests.integration.contract.places import Place
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(30)]
+pytestmark = pytest.mark.integration
 
 SECOND = timedelta(seconds=1)
 

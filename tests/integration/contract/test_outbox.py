@@ -11,7 +11,7 @@ from tests.integration.contract.conftest import Begin
 from tests.integration.contract.facts import REGISTRY, account, append, recorded
 from tests.integration.contract.places import Place
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(30)]
+pytestmark = pytest.mark.integration
 
 PUBLIC = frozenset({"account"})
 

@@ -17,7 +17,7 @@ from tests.conftest import databases
 from tests.integration.bank.services import close
 from tests.integration.contract.questions import ROOT, SERVICES, Question, questions, rows, tables
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.integration
 
 QUESTIONS = [question for service in SERVICES for question in questions(service)]
 TABLES = [(service, table) for service in SERVICES for table in set(tables(service).values())]

@@ -12,7 +12,7 @@ from tests.integration.contract.conftest import Begin
 from tests.integration.contract.facts import NOW, account, account_row, recorded
 from tests.integration.contract.places import Place, Transaction
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(30)]
+pytestmark = pytest.mark.integration
 
 A = ("account-a",)
 

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.contract.places import MemoryPlace, PostgresPlace
 from tests.integration.contract.players import Player, Unclear, schedule
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.integration
 
 STEPS = 24
 

@@ -13,7 +13,7 @@ from tests.integration.contract.conftest import Begin
 from tests.integration.contract.facts import LEASE, NOBODY, NOW, effect, entry, timer
 from tests.integration.contract.places import Place
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(30)]
+pytestmark = pytest.mark.integration
 
 SECOND = timedelta(seconds=1)
 

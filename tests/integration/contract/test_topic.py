@@ -15,7 +15,7 @@ from tests.integration.contract.facts import REGISTRY, account
 from tests.integration.contract.hubs import Hub, KafkaHub, MemoryHub, PerishableHub
 from tests.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(params=["kafka", "memory"])

@@ -24,7 +24,7 @@ from tests.integration.contract.facts import (
 )
 from tests.integration.contract.places import Place
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(30)]
+pytestmark = pytest.mark.integration
 
 Lock = Callable[[Session, str], Awaitable[object]]
 LOCKS: dict[str, Lock] = {
@@ -181,7 +181,7 @@ async def test_a_circle_of_waiting_ends_for_one_and_the_other_goes_on(
         for transaction, name in zip(transactions, "ba", strict=True)
     ]
 
-    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
 
     (failed,) = (each for each in range(2) if isinstance(outcomes[each], asyncpg.DeadlockDetectedError))
     assert not isinstance(outcomes[1 - failed], BaseException)
