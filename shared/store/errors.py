@@ -15,10 +15,6 @@ class KeyReused(Exception):  # noqa: N818
     """The Idempotency-Key was used before; look at the answer that it got."""
 
 
-class Unstorable(ValueError):  # noqa: N818
-    """A value that the database has no room for: the work is wrong, not the database away."""
-
-
 CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,

@@ -14,7 +14,7 @@ from shared.events.envelope import Recorded
 from shared.events.registry import Registry
 from shared.store import idempotency, marks, streams, todo
 from shared.store.connection import Connection, Pool
-from shared.store.errors import KeyReused, Unstorable
+from shared.store.errors import KeyReused
 from shared.store.idempotency import Answer
 from shared.store.marks import Mark, Parked
 from shared.store.readmodel import Key, ReadModel, Table
@@ -151,8 +151,6 @@ class PostgresTransaction(PostgresSession):
                 await self._transaction.__aexit__(kind, error, trace)
         finally:
             await self._acquired.__aexit__(kind, error, trace)
-        if error is not None:
-            _tell_apart(error)
 
 
 class Postgres:
@@ -164,19 +162,9 @@ class Postgres:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[PostgresSession]:
         """A session in which every statement is a transaction of its own."""
-        try:
-            async with self.pool.acquire() as connection:
-                yield PostgresSession(connection)
-        except asyncpg.InterfaceError as error:
-            _tell_apart(error)
-            raise
+        async with self.pool.acquire() as connection:
+            yield PostgresSession(connection)
 
     def transaction(self) -> PostgresTransaction:
         """One transaction; none at all if nothing is written."""
         return PostgresTransaction(self.pool)
-
-
-def _tell_apart(error: BaseException) -> None:
-    """The driver raises an InterfaceError for a lost connection and for a value that does not fit alike."""
-    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
-        raise Unstorable(str(error)) from error

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from shared.store.marks import Reason, StoredRecord
 from tests.budget import examples
 from tests.conftest import databases
+from tests.integration.bank.accounts import Deposit, Open
+from tests.integration.bank.services import Auditor, Teller
 from tests.integration.fuzz.damage import LONG, damaged
 from tests.integration.fuzz.listeners import LISTENERS, Listener, open_listener
 
@@ -95,6 +97,19 @@ async def test_a_damaged_record_waits_alone_until_its_good_version_comes(
         assert row["reason"] == Reason.MALFORMED
         assert await listener.skip(row)
     assert await listener.parked() == []
+
+
+async def test_a_number_that_no_column_holds_is_no_lost_connection(teller: Teller, auditor: Auditor) -> None:
+    await teller.do(Open(account="a", owner="ann"), Open(account="b", owner="bob"))
+    await teller.do(Deposit(account="a", amount=1), Deposit(account="b", amount=1))
+    opened_a, opened_b, one, other = teller.records(await teller.events())
+
+    await auditor.consumer.handle_batch([opened_a, opened_b, with_member(one, "amount", 2**80), other])
+
+    assert await auditor.marks() == {"account-a": 1, "account-b": 2}
+    assert await auditor.parked() == [("account-a", 2, "FAILED")]
+    await auditor.consumer.handle_batch([one])
+    assert await auditor.has_applied(teller)
 
 
 async def test_the_readable_one_of_two_early_records_waits(listener_of: ListenerOf) -> None:
