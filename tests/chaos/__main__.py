@@ -14,9 +14,13 @@ from collections import Counter
 from pathlib import Path
 from time import monotonic
 
+import asyncpg
 import httpx
 
+from cli.platform import STATE_DIR
 from cli.proofs import prove, wait_until_quiet
+from sandbox.command import StartError
+from shared.store.errors import CONNECTION_LOST
 from tests.chaos.client import Client, Refused, Unanswered
 from tests.chaos.disk import CannotMount, hide_mounts
 from tests.chaos.faults import Injector, Kind, schedule
@@ -40,7 +44,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="order of the faults; a new one each run by default")
     parser.add_argument("--rate", type=float, default=1.0, help="orders a second, less in a long run")
     parser.add_argument("--at-once", type=int, default=30, help="orders under way at most")
-    parser.add_argument("--keep", type=Path, help="folder that gets history, events and logs")
+    parser.add_argument("--keep", type=Path, help="folder for history, events and logs")
     parser.add_argument("--only", nargs="+", default=[], help="kinds of faults, e.g. BROKER_KILLED; else all")
     return parser.parse_args()
 
@@ -97,6 +101,9 @@ async def _run(
             market.client.history.fault = fault.number
             try:
                 began = await injector.inject(fault)
+            except (*CONNECTION_LOST, asyncpg.PostgresError, StartError) as error:
+                market.surprises.append(f"{fault.kind} only in part: {error!r}")
+                began = monotonic()
             finally:
                 injector.thaw()
             recovered.append(Recovered(fault, await _recovery(market, began)))
@@ -172,19 +179,22 @@ def main() -> int:
     except CannotMount as error:
         no_disk = str(error)
     _say(f"chaos for {chosen.minutes:g} minutes, seed {seed}")
+    keep: Path | None = chosen.keep
     state = Path(tempfile.mkdtemp(prefix="orderflow-chaos-"))
     try:
         result = asyncio.run(chaos(chosen, seed, state, no_disk))
         print(f"MINUTES={chosen.minutes:g} SEED={seed}")  # noqa: T201
         for line in result.lines():
             print(line)  # noqa: T201
+        if result.contradicted:
+            keep = keep or STATE_DIR / f"chaos-{seed}"
     except (KeyboardInterrupt, asyncio.CancelledError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _say("chaos: interrupted; nothing keeps running")
         return INTERRUPTED
     finally:
-        if chosen.keep:
-            _keep(state, chosen.keep)
+        if keep:
+            _keep(state, keep)
         shutil.rmtree(state, ignore_errors=True)
     return 1 if result.failures else 0
 

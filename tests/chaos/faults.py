@@ -307,5 +307,5 @@ class Injector:
 def _is_backend(process: psutil.Process) -> bool:
     """Whether this child of a Postgres server serves a client."""
     with suppress(psutil.Error):
-        return " orderflow" in f" {process.name()}" or "[local]" in " ".join(process.cmdline())
+        return "[local]" in " ".join(process.cmdline())
     return False

@@ -51,6 +51,11 @@ class Result:
             found.append("no fault happened")
         return found
 
+    @property
+    def contradicted(self) -> bool:
+        """Something is wrong that is not only slow."""
+        return bool(self.findings or self.broken or self.restless)
+
     def lines(self) -> Iterator[str]:
         """The table, the numbers and the verdict as text."""
         yield f"{'fault':34} {'times':>5} {'p50 s':>7} {'max s':>7} {'lost':>5} {'doubled':>8} {'stuck':>6}"
