@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from benchmarks.harness import until
 
-WORKERS = 16
-FETCH = 1_000
-DELETE = 100
+WORKERS = 32
+FETCH = 2_000
+DELETE = 200
 QUEUE = "events"
 
 Row = tuple[bytes, bytes, dict[str, str]]
