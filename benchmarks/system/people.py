@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from time import time
 from typing import Any, Self
@@ -179,7 +179,10 @@ class Shop:
         self.bought[order_id].arrived.set()
 
     async def open_loop(self, purchases: Sequence[Purchase], rate: float, patience_s: float) -> None:
-        """Let a buyer come every 1/`rate` s, whatever became of the ones before, until all is delivered."""
+        """Let a buyer come every 1/`rate` s, whatever became of the ones before, until all is delivered.
+
+        What is not delivered within `patience_s` stays so.
+        """
         start = time() + 0.2
         for number, purchase in enumerate(purchases):
             purchase.due = start + number / rate
@@ -194,7 +197,10 @@ class Shop:
     async def closed_loop(
         self, purchases: Sequence[Purchase], under_way: int, until_s: float, patience_s: float
     ) -> list[Purchase]:
-        """Keep so many orders under way, for `until_s` at most; gives those that were bought."""
+        """Keep so many orders under way for `until_s`; gives those that were bought.
+
+        What is not delivered within `patience_s` stays so.
+        """
         end, begun = time() + until_s, list[Purchase]()
 
         async def one(purchase: Purchase) -> None:
@@ -212,12 +218,13 @@ class Shop:
         self, buyers: Callable[[], Awaitable[None]], purchases: Sequence[Purchase], patience_s: float
     ) -> None:
         closed = asyncio.Event()
-        async with asyncio.timeout(patience_s), asyncio.TaskGroup() as group:
-            group.create_task(self.work_off_the_queue(closed))
-            await buyers()
-            for purchase in purchases:
-                await purchase.arrived.wait()
-            closed.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s), asyncio.TaskGroup() as group:
+                group.create_task(self.work_off_the_queue(closed))
+                await buyers()
+                for purchase in purchases:
+                    await purchase.arrived.wait()
+                closed.set()
 
 
 async def side_by_side(count: int, items: Iterable[Any], work: Callable[[Any], Awaitable[None]]) -> None:
