@@ -43,7 +43,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=2.0, help="how long faults happen")
     parser.add_argument("--seed", type=int, help="order of the faults; a new one each run by default")
     parser.add_argument("--rate", type=float, default=1.0, help="orders a second, less in a long run")
-    parser.add_argument("--at-once", type=int, default=30, help="orders under way at most")
+    parser.add_argument("--at-once", type=int, default=20, help="orders under way at most")
     parser.add_argument("--keep", type=Path, help="folder for history, events and logs")
     parser.add_argument("--only", nargs="+", default=[], help="kinds of faults, e.g. BROKER_KILLED; else all")
     return parser.parse_args()

@@ -16,7 +16,7 @@ from tests.waiting import pause
 TIMEOUT_S = 5.0
 PATIENCE_S = 300.0
 """How long an unanswered request is repeated, and how long something that must happen is waited for."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0
 SAY_AGAIN = 0.04
 """How often a request is sent again although it was answered, as if the answer had got lost."""
 HURRY, HURRY_S = 0.05, 0.15
