@@ -13,7 +13,7 @@ import services.orders
 from services.orders.readmodels.payments_ledger import PAYMENTS_LEDGER
 from shared.events import orders
 from shared.events.common import CaptureMode
-from shared.events.envelope import SYSTEM, Recorded
+from shared.events.envelope import SYSTEM, Recorded, event_id
 from shared.events.orders import (
     CaptureRequested,
     IntentPurpose,
@@ -49,7 +49,7 @@ def payments(count: int) -> Iterator[Recorded[bytes]]:
         yield Recorded(
             stream=f"order-{order}",
             version=step + 1,
-            event_id=UUID(int=order.int ^ (step + 1)),
+            event_id=event_id(1, f"order-{order}", step + 1),
             type=name,
             schema_version=1,
             occurred_at=_START + timedelta(milliseconds=n),

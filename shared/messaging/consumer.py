@@ -285,7 +285,7 @@ class Consumer:
     async def _write(self, batch: _Batch, malformed: Sequence[Parked]) -> None:
         session, consumer = batch.uow.session, self._sub.consumer
         for model in self._sub.read_models:
-            await session.project(model, batch.applied)
+            await batch.uow.hear(model, batch.applied)
         await session.move_marks(consumer, batch.moved)
         await session.unpark(consumer, batch.unpark & batch.waiting.keys())
         if rows := [*batch.park.values(), *malformed]:

@@ -155,6 +155,10 @@ class ReadModel(Table[R]):
     fold: Callable[[R | None, Recorded[Any], Key], R | None]
     shared_rows: bool = False
 
+    def heeds(self, events: Iterable[Recorded[Any]]) -> bool:
+        """Whether it listens to any of `events`."""
+        return any(type(event.data) in self.events for event in events)
+
     def touched(self, events: Iterable[Recorded[Any]]) -> list[tuple[Recorded[Any], Sequence[Key]]]:
         """Those of `events` that this model listens to, each with the keys of its rows."""
         return [(event, self.keys(event)) for event in events if type(event.data) in self.events]

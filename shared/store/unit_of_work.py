@@ -61,6 +61,7 @@ class UnitOfWork:
         self._wanted: list[todo.Entry] = []
         self._finished: list[todo.Todo] = []
         self._answers: list[Answer] = []
+        self._heard: dict[str, Sequence[Recorded[Any]]] = {}
         self.told = False
         """Whether it wrote events for the topic; known once it is flushed."""
         self.asked = False
@@ -170,6 +171,13 @@ class UnitOfWork:
             )
         )
 
+    async def hear(self, model: ReadModel[Any], events: Sequence[Recorded[Any]]) -> None:
+        """Project events of others; if this unit's own make the same rows, together with them at its end."""
+        if model in self._store.read_models and model.heeds(self._events):
+            self._heard[model.name] = events
+        else:
+            await self.session.project(model, events)
+
     def finish(self, row: todo.Todo) -> None:
         """The outcome of this todo row is recorded here: delete it in the same transaction."""
         self._finished.append(row)
@@ -212,7 +220,7 @@ class UnitOfWork:
         ]
         asked, dropped = self._timers()
         entries = [*follow_ups, *self._wanted, *asked]
-        models = [model for model in self._store.read_models if model.touched(self._events)]
+        models = [model for model in self._store.read_models if model.heeds(self._events)]
         if self._events:
             expected = {event.stream: self._streams[event.stream].loaded for event in self._events}
             alone = last and not (self._finished or models or entries or dropped or self._answers)
@@ -220,7 +228,10 @@ class UnitOfWork:
                 self._store.registry, self._events, expected, self._store.public, alone=alone
             )
         for model in models:
-            await self.session.project(model, self._events)
+            if heard := self._heard.pop(model.name, None):
+                await self.session.project(model, [*heard, *self._events])
+            else:
+                await self.session.project(model, self._events)
         if dropped:
             await self.session.remove_timers(dropped)
         if entries:

@@ -185,7 +185,7 @@ HEARING = (
         name="heard-rows-apart",
         mistake="Heard events are projected in a second transaction.",
         file=CONSUMER,
-        old="await session.project(model, batch.applied)",
+        old="await batch.uow.hear(model, batch.applied)",
         new=(
             "async with self._store._backend.transaction() as second:\n"
             "                await second.project(model, batch.applied)"
@@ -201,7 +201,7 @@ REMEMBERING = (
         file=STREAMS,
         old="ORDER BY n\n    RETURNING position, stream_id",
         new="ORDER BY n\n    ON CONFLICT DO NOTHING\n    RETURNING position, stream_id",
-        caught_by=(f"{T_INTERLEAVINGS}::test_writers_to_one_stream_in_every_order[2]",),
+        caught_by=(f"{T_STREAMS}::test_a_stale_expected_version_is_a_conflict_and_writes_nothing",),
     ),
     Mutant(
         name="no-expected-version",
@@ -215,8 +215,8 @@ REMEMBERING = (
         name="loaded-by-time",
         mistake="A stream's events are read in the order of their timestamps.",
         file=STREAMS,
-        old="ANY($1::text[]) ORDER BY stream_id, version",
-        new="ANY($1::text[]) ORDER BY stream_id, occurred_at",
+        old="WHERE stream_id = $1 ORDER BY version",
+        new="WHERE stream_id = $1 ORDER BY occurred_at",
         caught_by=(f"{T_STREAMS}::test_a_clock_that_is_set_back_changes_no_order",),
     ),
     Mutant(
@@ -277,6 +277,14 @@ REMEMBERING = (
         old="found[stream][:1] != [snapshot.last]",
         new="not snapshot.last",
         caught_by=(f"{T_SNAPSHOTS}::test_a_snapshot_of_what_is_not_stored_is_found_out",),
+    ),
+    Mutant(
+        name="events-apart",
+        mistake="Events are committed at once, before what follows from them is written.",
+        file=UNIT_OF_WORK,
+        old="alone = last and not (",
+        new="alone = last or not (",
+        caught_by=(f"{T_STREAMS}::test_a_reused_key_writes_neither_answer_nor_events",),
     ),
     Mutant(
         name="own-rows-apart",
