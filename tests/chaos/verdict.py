@@ -54,7 +54,8 @@ class Result:
     @property
     def contradicted(self) -> bool:
         """Something is wrong that is not only slow."""
-        return bool(self.findings or self.broken or self.restless)
+        never = not self.recovered or any(each.seconds is None for each in self.recovered)
+        return bool(never or self.findings or self.broken or self.restless)
 
     def lines(self) -> Iterator[str]:
         """The table, the numbers and the verdict as text."""
