@@ -45,8 +45,8 @@ def wire(settings: Settings, store: Store) -> Wired:
     auth = Authenticator(token_key, store.clock)
     personal = PersonalData(Vault(base64.b64decode(settings.data_key.get_secret_value())))
     router = APIRouter()
-    router.include_router(catalogue_http.routes(store, auth))
     router.include_router(http.routes(store, auth, personal, token_key))
+    router.include_router(catalogue_http.routes(store, auth))
     return Wired(duties=Duties(execute=execute), router=router, prepare=partial(adopt_first_policy, store))
 
 

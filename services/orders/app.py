@@ -78,9 +78,9 @@ def assemble(settings: OrdersSettings, store: Store, provider: PaymentProvider) 
         return call(wanted) if isinstance(wanted, EffectWanted) else wanted
 
     router = APIRouter()
-    router.include_router(pages.routes(store, provider, vault, auth))
-    router.include_router(http.routes(store, commands, auth))
     router.include_router(webhooks.routes(store, inbox))
+    router.include_router(http.routes(store, commands, auth))
+    router.include_router(pages.routes(store, provider, vault, auth))
     return Wired(
         duties=Duties(
             execute=execute,

@@ -31,10 +31,9 @@ def create_app(name: str, router: APIRouter | None, ready: dict[str, Check], ali
         responses=problems.DOCUMENTED,
     )
     problems.install(app)
-    app.include_router(_operations(ready, alive))
-    if router is not None:
+    if router is not None:  # first, because routes are tried one after another
         app.include_router(router)
-
+    app.include_router(_operations(ready, alive))
     app.add_middleware(_Observed, name=name)
     return app
 
