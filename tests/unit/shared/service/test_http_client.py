@@ -90,7 +90,7 @@ async def test_bodies_in_chunks_and_connections_that_are_not_kept(answer: bytes)
 
 
 @pytest.mark.parametrize("answer", [None, b"SSH-2.0-OpenSSH\r\n\r\n"])
-async def test_a_server_that_hangs_up_or_does_not_speak_http_is_a_connection_error(answer: bytes | None) -> None:
+async def test_a_server_that_hangs_up_or_speaks_no_http_is_a_connection_error(answer: bytes | None) -> None:
     async with serving(answer, OK) as (_, client):
         with pytest.raises(ConnectionError):
             await client.request("GET", "/")
