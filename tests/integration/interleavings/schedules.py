@@ -65,18 +65,28 @@ class GatedConnection:
 
         return gated
 
-    @asynccontextmanager
-    async def transaction(self, **more: Any) -> AsyncIterator[None]:
+    def transaction(self, **more: Any) -> "GatedTransaction":
         """A transaction whose commit is a step."""
-        real = self._real.transaction(**more)
-        await real.start()
-        try:
-            yield
-            await self._turnstile.step("COMMIT")
-        except BaseException:
-            await real.rollback()
-            raise
-        await real.commit()
+        return GatedTransaction(self._real.transaction(**more), self._turnstile)
+
+
+class GatedTransaction:
+    """The driver's transaction, which waits for its turn to commit."""
+
+    def __init__(self, real: Any, turnstile: Turnstile) -> None:
+        self._real, self._turnstile = real, turnstile
+        self.start, self.rollback = real.start, real.rollback
+
+    async def commit(self) -> None:
+        """Commit in its turn."""
+        await self._turnstile.step("COMMIT")
+        await self._real.commit()
+
+    async def __aenter__(self) -> None:
+        await self.start()
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await (self.commit() if kind is None else self.rollback())
 
 
 class GatedPool:
