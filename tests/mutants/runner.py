@@ -22,7 +22,7 @@ from tests.mutants.mutant import Mutant
 
 TEST_TIMEOUT_S = 60
 """A test that takes longer fails, and so has caught its mutant."""
-HUNG_S = 150.0
+HUNG_S = 300.0
 """A catcher that has not ended by then has caught nothing."""
 HUNG = f"It did not end within {HUNG_S:.0f} s."
 NO_PROGRAM = ("NameError", "ImportError", "ModuleNotFoundError", "SyntaxError", "UnboundLocalError")
