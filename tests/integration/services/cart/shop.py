@@ -130,7 +130,8 @@ class Shop:
         self.admin = self.caller(ActorKind.ADMIN, "owner")
 
     def caller(self, kind: ActorKind, actor_id: str) -> Caller:
-        return Caller(self.http, issue(TOKEN_KEY, Actor(kind, actor_id), datetime.now(UTC)))
+        token = issue(TOKEN_KEY, Actor(kind, actor_id), datetime.now(UTC), timedelta(days=400))
+        return Caller(self.http, token)
 
     def customer(self, customer_id: UUID | None = None) -> Caller:
         return self.caller(ActorKind.CUSTOMER, str(customer_id or uuid4()))
