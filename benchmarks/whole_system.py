@@ -25,7 +25,7 @@ from cli.platform import SERVICES
 from cli.up import Running, running_platform
 from sandbox.postgres import PostgresProcess
 
-UNDER_WAY, UNDER_WAY_BY_ONE = 200, 32
+UNDER_WAY, UNDER_WAY_BY_ONE = 200, 16
 TOP_S, STEADY_S, BY_ONE_S, WARM_UP_S = 20.0, 20.0, 15.0, 3.0
 GUESS, LEAST = 60, 4.0
 """Carts that are filled for every second in which the top rate is sought; an arrival rate is never lower."""
@@ -117,7 +117,7 @@ async def _measured(
     return Measured(
         what=what,
         asked=asked,
-        rate=_rate([purchase.delivered for purchase in done]),
+        rate=_rate(done),
         orders=len(done),
         cpu_ms={name: 1000 * seconds / len(done) for name, seconds in used.items()},
         reserved=sorted(reserved_at[each.order_id] - each.due for each in done),
@@ -125,11 +125,9 @@ async def _measured(
     )
 
 
-def _rate(delivered: Sequence[float]) -> float:
-    """Orders a second between the first and the ninth tenth of the deliveries: without beginning and end."""
-    instants = sorted(delivered)
-    first, last = len(instants) // 10, len(instants) * 9 // 10
-    return (last - first) / max(0.001, instants[last] - instants[first])
+def _rate(done: Sequence[Purchase]) -> float:
+    """Orders a second from the first buyer's instant to the last delivery, beginning and end included."""
+    return len(done) / (max(each.delivered for each in done) - min(each.due for each in done))
 
 
 async def _reservations(on: System) -> dict[str, float]:
