@@ -165,7 +165,7 @@ class MailPort:
 
 async def answered(simulation: Simulation, service: str, request: Request) -> Any:
     """The answer of one of the service's processes. Raises Unanswered if there is none."""
-    alive = [each for each in simulation.processes if each.blueprint.name == service and each.alive]
+    alive = [each for each in simulation.processes if each.blueprint.name == service and each.serving]
     if not alive:
         raise Unanswered(f"no process of {service} lives")
     response = await simulation.chance.choice(alive).answer(request)

@@ -42,7 +42,7 @@ class Denied(Exception):  # noqa: N818
 
     def __init__(self, status: int, body: Any) -> None:
         self.status = status
-        self.code = body.get("code", "") if isinstance(body, dict) else ""
+        self.code = str(body["type"]).rpartition(":")[2] if isinstance(body, dict) else ""
         super().__init__(f"{status} {self.code}: {body}")
 
 

@@ -231,6 +231,8 @@ class Process:
         self.blueprint = blueprint
         self.name = name
         self.alive = False
+        self.serving = False
+        """Whether it is ready for requests."""
         self.tasks: set[asyncio.Task[Any]] = set()
         self.store: Store
         self._life = 0
@@ -242,6 +244,7 @@ class Process:
         """Begin a new life on the same database."""
         self.alive = True
         self._life += 1
+        self._member = self._consumer = None
         database = self.simulation.databases[self.blueprint.name]
         self.store = Store(
             Memory(database, self._database_wire(database)),
@@ -269,7 +272,7 @@ class Process:
 
     def end(self) -> None:
         """End this life for good."""
-        self.alive = False
+        self.alive = self.serving = False
         for task in list(self.tasks):
             task.cancel()
 
@@ -348,6 +351,7 @@ class Process:
             self._member = self._make_member(self._consumer)
             self._member.join()
             work += [self._member.run(stop), self._retry_parked(self._consumer)]
+        self.serving = True
         try:
             await asyncio.gather(*work)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the process
@@ -400,7 +404,7 @@ class Process:
 
     async def answer(self, request: "Request") -> "Response":
         """Serve one HTTP request. Raises Unanswered if this life ends before the answer."""
-        if not self.alive:
+        if not self.serving:
             raise Unanswered("nobody listens")
         await self.simulation.cross(request.who, f"{request} -> {self.name}")
         response = Response()
