@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias, TypeVar
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -102,6 +103,7 @@ class Relay:
 
     async def _lead(self, outbox: Outbox, topic: TopicWriter, stop: asyncio.Event) -> None:
         self._next = await outbox.offsets(self._topic)
+        await self._check_landmarks(outbox, topic)
         loop = asyncio.get_running_loop()
         check_at = loop.time()
         while not stop.is_set():
@@ -129,6 +131,7 @@ class Relay:
                 topic.send([event for _, event in chunk.rows]), self._turn(outbox, told, chunk)
             )
             chunk.acked = self._least_ends(batches)
+            chunk.landmarks = {batch.partition: batch.event_id for batch in batches}
             self._next |= chunk.acked
             count += len(chunk.rows)
             told, chunk = chunk, _Chunk(() if enough() else ahead)
@@ -144,7 +147,7 @@ class Relay:
 
     async def _tell(self, outbox: Outbox, chunk: "_Chunk") -> None:
         """Delete the rows of an acknowledged chunk."""
-        await outbox.told(chunk.positions, self._topic, chunk.acked)
+        await outbox.told(chunk.positions, self._topic, chunk.acked, chunk.landmarks)
         SENT.labels(self._settings.service).inc(len(chunk.rows))
 
     def _least_ends(self, batches: Sequence[Acknowledged]) -> dict[int, int]:
@@ -158,6 +161,20 @@ class Relay:
                 raise TopicLostData(f"{self._topic}/{batch.partition} gave offset {batch.offset} anew")
             ends[batch.partition] = batch.offset + 1
         return ends
+
+    async def _check_landmarks(self, outbox: Outbox, topic: TopicWriter) -> None:
+        """Raise TopicLostData if another event is where the last acknowledged one was.
+
+        A topic that lost data may be as long again as it was: the relay before may have sent to it without
+        living to hear the answer, which would have told it of the loss.
+        """
+        landmarks = await outbox.landmarks(self._topic)
+        if not landmarks:
+            return
+        found = await topic.events_at({partition: self._next[partition] - 1 for partition in landmarks})
+        for partition, event_id in landmarks.items():
+            if found.get(partition, event_id) not in (event_id, None):
+                raise TopicLostData(f"{self._topic}/{partition} has another event where {event_id} was")
 
     async def _check_for_loss(self, topic: TopicWriter) -> None:
         """Raise TopicLostData if the topic ends before what was acknowledged, also on a second look.
@@ -182,6 +199,7 @@ class _Chunk:
 
     rows: Rows
     acked: dict[int, int] = field(default_factory=dict)
+    landmarks: dict[int, UUID] = field(default_factory=dict)
 
     @property
     def positions(self) -> list[int]:

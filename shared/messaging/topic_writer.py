@@ -2,27 +2,32 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
+from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from shared.events.envelope import Recorded
-from shared.messaging.cloudevents import to_headers
+from shared.messaging.cloudevents import KafkaRecord, Malformed, parse, to_headers
 from shared.messaging.topics import PARTITIONS, ensure_topics, partition_of, topic_of
+
+LOOKS, LOOK_MS = 5, 500
+"""How often and for how long a record is waited for that should be there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """A batch that the broker has: its partition and the offset of its first record.
+    """A batch that the broker has: its partition, the offset of its first record and that record's event.
 
     A batch is kept or lost as a whole.
     """
 
     partition: int
     offset: int
+    event_id: UUID
 
 
 class TopicWriter(Protocol):
@@ -37,6 +42,11 @@ class TopicWriter(Protocol):
 
     async def ends(self) -> dict[int, int]:
         """One past the last offset of every partition; 0 for a partition that the broker does not have."""
+        ...
+
+    async def events_at(self, offsets: Mapping[int, int]) -> dict[int, UUID | None]:
+        """By partition, the event at an offset; None if it is not there or none of ours. What the broker does
+        not give within a few seconds is left out."""
         ...
 
 
@@ -56,17 +66,17 @@ class KafkaTopicWriter:
         by_partition: dict[int, list[Recorded[bytes]]] = defaultdict(list)
         for event in events:
             by_partition[partition_of(event.stream.encode())].append(event)
-        futures: list[tuple[int, asyncio.Future[Any]]] = []
+        sent: list[tuple[int, UUID, asyncio.Future[Any]]] = []
         for partition, of_partition in by_partition.items():
-            batch = self._producer.create_batch()
+            batch, first = self._producer.create_batch(), of_partition[0].event_id
             for event in of_partition:
                 while not self._put(batch, event):
-                    futures.append((partition, await self._submit(batch, partition)))
-                    batch = self._producer.create_batch()
-            futures.append((partition, await self._submit(batch, partition)))
+                    sent.append((partition, first, await self._submit(batch, partition)))
+                    batch, first = self._producer.create_batch(), event.event_id
+            sent.append((partition, first, await self._submit(batch, partition)))
             await asyncio.sleep(0)  # the broker may work on it while the next one is put together
-        await asyncio.wait([future for _, future in futures])
-        return [Acknowledged(partition, future.result().offset) for partition, future in futures]
+        await asyncio.wait([future for _, _, future in sent])
+        return [Acknowledged(partition, future.result().offset, first) for partition, first, future in sent]
 
     async def ends(self) -> dict[int, int]:
         """As the broker tells them."""
@@ -81,6 +91,33 @@ class KafkaTopicWriter:
             return {tp.partition: end for tp, end in ends.items()}
         finally:
             await consumer.stop()
+
+    async def events_at(self, offsets: Mapping[int, int]) -> dict[int, UUID | None]:
+        """As the broker gives them."""
+        wanted = {TopicPartition(self._topic, partition): offset for partition, offset in offsets.items()}
+        found: dict[int, UUID | None] = {}
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            request_timeout_ms=5_000,
+        )
+        try:
+            await consumer.start()
+            consumer.assign(list(wanted))
+            for tp, offset in wanted.items():
+                consumer.seek(tp, offset)
+            for _ in range(LOOKS):
+                waiting = [tp for tp in wanted if tp.partition not in found]
+                if not waiting:
+                    break
+                for tp, records in (await consumer.getmany(*waiting, timeout_ms=LOOK_MS)).items():
+                    for record in records[:1]:
+                        here = record.offset == wanted[tp]
+                        found[tp.partition] = event_of(record) if here else None
+        finally:
+            await consumer.stop()
+        return found
 
     def _put(self, batch: Any, event: Recorded[bytes]) -> bool:
         return (
@@ -97,6 +134,14 @@ class KafkaTopicWriter:
         batch.close()
         future: asyncio.Future[Any] = await self._producer.send_batch(batch, self._topic, partition=partition)
         return future
+
+
+def event_of(record: KafkaRecord) -> UUID | None:
+    """The event that a record carries; None if it is none of ours."""
+    try:
+        return parse(record).event_id
+    except Malformed:
+        return None
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
+from uuid import UUID
 
 import asyncpg
 
@@ -25,10 +26,13 @@ ORDER BY o.position
 
 _TOLD = """
 WITH gone AS (DELETE FROM outbox WHERE position = ANY($4::bigint[]))
-INSERT INTO relay_offsets (topic, partition, next_offset)
-SELECT $1, p, o FROM unnest($2::int[], $3::bigint[]) AS acked(p, o)
-ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+INSERT INTO relay_offsets (topic, partition, next_offset, event_id)
+SELECT $1, p, o, e FROM unnest($2::int[], $3::bigint[], $5::uuid[]) AS acked(p, o, e)
+ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset, event_id = excluded.event_id
 """
+
+
+NO_LANDMARKS: Mapping[int, UUID] = {}
 
 
 class Outbox(Protocol):
@@ -45,6 +49,10 @@ class Outbox(Protocol):
         """By partition, a lower bound of where the topic must end, as far as it was acknowledged."""
         ...
 
+    async def landmarks(self, topic: str) -> dict[int, UUID]:
+        """By partition, the event that must be at the last offset before that bound, where it is known."""
+        ...
+
     async def oldest(
         self, limit: int, under_way: Sequence[int] = ()
     ) -> Sequence[tuple[int, Recorded[bytes]]]:
@@ -54,8 +62,14 @@ class Outbox(Protocol):
         """
         ...
 
-    async def told(self, positions: Sequence[int], topic: str, acked: Mapping[int, int]) -> None:
-        """Forget these rows and remember the acknowledged offsets, in one transaction."""
+    async def told(
+        self,
+        positions: Sequence[int],
+        topic: str,
+        acked: Mapping[int, int],
+        landmarks: Mapping[int, UUID] = NO_LANDMARKS,
+    ) -> None:
+        """Forget these rows and remember offsets and landmarks, in one transaction."""
         ...
 
     async def refill(self, public: frozenset[str]) -> int:
@@ -82,6 +96,13 @@ class PostgresOutbox:
         )
         return {row["partition"]: row["next_offset"] for row in rows}
 
+    async def landmarks(self, topic: str) -> dict[int, UUID]:
+        """What `told` remembered."""
+        rows = await self._connection.fetch(
+            "SELECT partition, event_id FROM relay_offsets WHERE topic = $1 AND event_id IS NOT NULL", topic
+        )
+        return {row["partition"]: row["event_id"] for row in rows}
+
     async def oldest(
         self, limit: int, under_way: Sequence[int] = ()
     ) -> Sequence[tuple[int, Recorded[bytes]]]:
@@ -89,9 +110,22 @@ class PostgresOutbox:
         rows = await self._connection.fetch(_NEXT, limit, list(under_way))
         return [(row["position"], streams.as_stored(row)) for row in rows]
 
-    async def told(self, positions: Sequence[int], topic: str, acked: Mapping[int, int]) -> None:
+    async def told(
+        self,
+        positions: Sequence[int],
+        topic: str,
+        acked: Mapping[int, int],
+        landmarks: Mapping[int, UUID] = NO_LANDMARKS,
+    ) -> None:
         """Forget rows, remember offsets."""
-        await self._connection.execute(_TOLD, topic, list(acked), list(acked.values()), list(positions))
+        await self._connection.execute(
+            _TOLD,
+            topic,
+            list(acked),
+            list(acked.values()),
+            list(positions),
+            [landmarks.get(partition) for partition in acked],
+        )
 
     async def refill(self, public: frozenset[str]) -> int:
         """Put everything back."""

@@ -1,15 +1,16 @@
 """A broker without Kafka: topics of twelve partitions, consumer groups, and at-least-once as Kafka has it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from aiokafka.errors import KafkaConnectionError
 
 from shared.events.envelope import Recorded
 from shared.messaging.cloudevents import KafkaRecord, to_headers
-from shared.messaging.topic_writer import Acknowledged
+from shared.messaging.topic_writer import Acknowledged, event_of
 from shared.messaging.topics import PARTITIONS, partition_of, topic_of
 from shared.store.marks import StoredRecord
 from shared.testing.memory import Wire, quiet
@@ -89,7 +90,7 @@ class MemoryTopicWriter:
             await self._wire(f"send {' '.join(f'{e.stream}#{e.version}' for e in of_partition)}")
             self._broker.reached()
             log = self._broker.partitions(self._topic)[partition]
-            acknowledged.append(Acknowledged(partition, len(log)))
+            acknowledged.append(Acknowledged(partition, len(log), of_partition[0].event_id))
             for event in of_partition:
                 log.append(
                     StoredRecord(
@@ -113,6 +114,19 @@ class MemoryTopicWriter:
         ends = {number: len(log) for number, log in enumerate(self._broker.partitions(self._topic))}
         await self._wire("ends: answer")
         return ends
+
+    async def events_at(self, offsets: Mapping[int, int]) -> dict[int, UUID | None]:
+        """What the logs have there."""
+        await self._wire("events at")
+        self._broker.reached()
+        logs = self._broker.partitions(self._topic)
+        found = {
+            partition: event_of(logs[partition][offset])
+            for partition, offset in offsets.items()
+            if offset < len(logs[partition])
+        }
+        await self._wire("events at: answer")
+        return found
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from shared.store.connection import Pool
 from shared.store.errors import Conflict, KeyReused
 from shared.store.idempotency import Answer
 from shared.store.marks import Mark, Parked
+from shared.store.outbox import NO_LANDMARKS
 from shared.store.readmodel import Key, ReadModel, Table
 from shared.store.session import NO_VERSIONS, Session
 from shared.store.todo import Entry, Kind, Todo
@@ -537,7 +538,13 @@ class MemoryOutbox:
         """What `told` remembered."""
         async with self._asking("offsets"):
             known = self._database.table("relay_offsets").items()
-            return {partition: offset for (of, partition), offset in known if of == topic}
+            return {partition: offset for (of, partition), (offset, _) in known if of == topic}
+
+    async def landmarks(self, topic: str) -> dict[int, UUID]:
+        """What `told` remembered."""
+        async with self._asking("landmarks"):
+            known = self._database.table("relay_offsets").items()
+            return {partition: event for (of, partition), (_, event) in known if of == topic and event}
 
     async def oldest(
         self, limit: int, under_way: Sequence[int] = ()
@@ -548,13 +555,19 @@ class MemoryOutbox:
             waiting = sorted(key for key in rows if key[0] not in set(under_way))
             return [(key[0], rows[key]) for key in waiting[:limit]]
 
-    async def told(self, positions: Sequence[int], topic: str, acked: Mapping[int, int]) -> None:
+    async def told(
+        self,
+        positions: Sequence[int],
+        topic: str,
+        acked: Mapping[int, int],
+        landmarks: Mapping[int, UUID] = NO_LANDMARKS,
+    ) -> None:
         """Forget rows, remember offsets."""
         async with self._asking(f"told {' '.join(map(str, positions))}"):
             for position in positions:
                 self._database.table("outbox").pop((position,), None)
             for partition, offset in acked.items():
-                self._database.table("relay_offsets")[topic, partition] = offset
+                self._database.table("relay_offsets")[topic, partition] = (offset, landmarks.get(partition))
 
     async def refill(self, public: frozenset[str]) -> int:
         """Put everything back."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
@@ -115,3 +116,14 @@ async def test_a_refill_puts_every_public_event_back(begin: Begin, place: Place)
         assert await outbox.refill(PUBLIC) == 0
         await writer.commit()
         assert names(await outbox.oldest(10)) == ["a1", "a2", "b1", "open1"]
+
+
+async def test_a_landmark_is_remembered_with_its_offset_and_forgotten_with_it(place: Place) -> None:
+    first, second = uuid4(), uuid4()
+    async with place.outbox() as outbox:
+        assert await outbox.landmarks("t") == {}
+        await outbox.told([], "t", {0: 5, 3: 1}, {0: first, 3: second})
+        await outbox.told([], "t", {0: 7})
+        assert await outbox.landmarks("t") == {3: second}
+        await outbox.refill(frozenset())
+        assert await outbox.landmarks("t") == {}

@@ -2,8 +2,9 @@
 
 import logging
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -145,10 +146,13 @@ class Topic:
     async def send(self, events: Sequence[Recorded[bytes]]) -> Sequence[Acknowledged]:
         offset = len(self.sent)
         self.sent += [(event.stream, event.version) for event in events]
-        return [Acknowledged(partition=0, offset=offset)]
+        return [Acknowledged(partition=0, offset=offset, event_id=events[0].event_id)]
 
     async def ends(self) -> dict[int, int]:
         return {0: len(self.sent)}
+
+    async def events_at(self, offsets: Mapping[int, int]) -> dict[int, UUID | None]:
+        return {}
 
 
 @pytest.mark.parametrize("touched", [("a", "b"), ("a", "a")], ids=["different streams", "same stream"])

@@ -9,10 +9,11 @@ from shared.events.envelope import Cause, Recorded
 from shared.messaging.consumer import Do
 from shared.store.marks import Reason
 from shared.store.unit_of_work import UnitOfWork
-from shared.testing.memory import Memory
+from shared.testing.broker import MemoryTopicWriter
+from shared.testing.memory import Memory, memory_outbox
 from tests.integration.bank.accounts import ACCOUNT, Deposit, Deposited, Open
 from tests.integration.bank.tallies import TALLY, Tally
-from tests.unit.shell.bank import AUDITOR, Bank, execute_account
+from tests.unit.shell.bank import AUDITOR, TELLER, Bank, execute_account
 from tests.waiting import in_background, until
 
 
@@ -74,6 +75,22 @@ async def test_a_topic_that_lost_everything_is_filled_again() -> None:
         await until(lambda: bank.unsent == 0)
         bank.broker.lose_everything()
         await until(lambda: bank.told() == bank.written(), seconds=10)
+
+
+async def test_a_topic_that_lost_data_and_grew_again_before_anybody_noticed_is_filled_again() -> None:
+    """The relay before sent to the new topic and died before it heard the answer."""
+    bank = Bank()
+    await bank.do(Open(account="a", owner="ann"))
+    async with in_background(bank.relay.run):
+        await until(lambda: bank.unsent == 0)
+    bank.broker.lose_everything()
+    await bank.do(Deposit(account="a", amount=1))
+    async with memory_outbox(bank.tellers_memory) as outbox:
+        unheard = [event for _, event in await outbox.oldest(10)]
+    await MemoryTopicWriter(bank.broker, TELLER).send(unheard)
+
+    async with in_background(bank.relay.run):
+        await until(lambda: sorted(bank.told()["account-a"]) == [1, 2], seconds=10)
 
 
 async def test_a_clock_that_is_set_back_loses_nothing() -> None:
