@@ -233,7 +233,8 @@ class Process:
         self.alive = False
         self.serving = False
         """Whether it is ready for requests."""
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self.tasks: dict[asyncio.Task[Any], None] = {}
+        """In the order of their beginning, in which they are ended too: a set has another in every run."""
         self.store: Store
         self._life = 0
         self._stopped_until = 0.0
@@ -491,6 +492,6 @@ def _known_to_its_process(
     task = asyncio.Task(coroutine, loop=loop, context=context)
     owner = (context or copy_context()).get(_HERE)
     if owner is not None:
-        owner.tasks.add(task)
-        task.add_done_callback(owner.tasks.discard)
+        owner.tasks[task] = None
+        task.add_done_callback(lambda done: owner.tasks.pop(done, None))
     return task

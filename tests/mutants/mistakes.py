@@ -506,8 +506,8 @@ TELLING = (
         name="acknowledgement-unread",
         mistake="A batch that the broker did not take counts as sent.",
         file=TOPIC_WRITER,
-        old="future.result().offset) for partition, future in futures]",
-        new="future.result().offset) for partition, future in futures if not future.exception()]",
+        old="first) for partition, first, future in sent]",
+        new="first) for partition, first, future in sent if not future.exception()]",
         caught_by=(f"{T_RELAY}::test_what_the_broker_did_not_acknowledge_stays_in_the_outbox",),
     ),
     Mutant(
