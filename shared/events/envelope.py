@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from shared.domain.ids import derive
@@ -50,12 +50,12 @@ class Cause:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded(Generic[E_co]):
+class Recorded(NamedTuple, Generic[E_co]):
     """An event with its envelope, as every fold, reaction and consumer sees it.
 
     `version` counts 1, 2, 3 … within `stream` without holes; `epoch` rises when a store is restored from a
-    backup. `data` is the event itself, at the newest schema version.
+    backup. `data` is the event itself, at the newest schema version. A named tuple, as one is made for every
+    event that is loaded, appended, told or heard, and a frozen dataclass takes four times as long.
     """
 
     stream: str

@@ -292,7 +292,7 @@ class MemorySession(Session):
                 if tx.get("events", key) is not None:
                     raise Conflict(f"{event.stream} has moved on")
                 self._database.position += 1
-                stored = replace(event, data=registry.encode(event.data))
+                stored = event._replace(data=registry.encode(event.data))
                 await tx.put("events", key, _Stored(self._database.position, stored))
                 if category_of(event.stream) in categories:
                     await tx.put("outbox", (self._database.position,), stored)
@@ -616,8 +616,7 @@ def _new_todo(entry: Entry, now: datetime) -> Todo:
 
 def decoded(registry: Registry, event: Recorded[bytes]) -> Recorded[Any]:
     """The event, lifted to its newest schema version."""
-    return replace(
-        event,
+    return event._replace(
         data=registry.decode(event.type, event.schema_version, event.data),
         schema_version=registry.schema_version(event.type),
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ NAMES = [
 async def send(topic: TopicWriter, first: int, last: int) -> set[tuple[str, int]]:
     """Versions `first` to `last` of every account; gives their places."""
     events = [event for name in NAMES for event in account(name, first=first, last=last)]
-    await topic.send([replace(event, data=REGISTRY.encode(event.data)) for event in events])
+    await topic.send([event._replace(data=REGISTRY.encode(event.data)) for event in events])
     return {(event.stream, event.version) for event in events}
 
 

@@ -1,7 +1,6 @@
 """The outbox: one leader at a time, the oldest first, nothing uncommitted and nothing late is missed."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -55,7 +54,7 @@ async def test_public_events_wait_by_position_with_the_json_as_written(place: Pl
         assert names(await outbox.oldest(2)) == ["a1", "a2"]
     for (_, stored), event in zip(rows, [*account("a", last=2), *account("b", last=2)], strict=True):
         assert REGISTRY.decode(stored.type, stored.schema_version, stored.data) == event.data
-        assert stored == replace(event, data=stored.data)
+        assert stored == event._replace(data=stored.data)
 
 
 async def test_what_is_not_committed_is_not_told_and_what_comes_late_is(begin: Begin, place: Place) -> None:

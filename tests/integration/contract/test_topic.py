@@ -1,7 +1,6 @@
 """A topic: acknowledged is kept, in order within each partition; who lost it says so by its ends."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,7 +30,7 @@ async def perishable(request: pytest.FixtureRequest, own_broker: OwnBroker) -> P
 
 
 def encoded(events: Sequence[Recorded[Any]]) -> list[Recorded[bytes]]:
-    return [replace(event, data=REGISTRY.encode(event.data)) for event in events]
+    return [event._replace(data=REGISTRY.encode(event.data)) for event in events]
 
 
 async def test_a_new_topic_ends_where_it_begins(hub: Hub) -> None:
@@ -58,7 +57,7 @@ async def test_what_is_sent_is_kept_whole_and_in_order(hub: Hub) -> None:
         assert [(record.partition, record.offset) for record in log] == [(number, n) for n in range(len(log))]
         for record, event in zip(log, expected[number], strict=True):
             assert (record.key, record.value) == (event.stream.encode(), event.data)
-            decoded = replace(event, data=REGISTRY.decode(event.type, 1, event.data))
+            decoded = event._replace(data=REGISTRY.decode(event.type, 1, event.data))
             assert parse(record).decode(REGISTRY) == decoded
 
 

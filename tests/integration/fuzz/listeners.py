@@ -104,7 +104,7 @@ class Listener:
 def _story(name: str, number: int) -> Story:
     correlation = derive("fuzz-story", name, number)
     events = _TELLERS[name](correlation)
-    told = [replace(event, correlation_id=correlation) for event in events]
+    told = [event._replace(correlation_id=correlation) for event in events]
     return Story(correlation, tuple(_record(event, number * 1000 + n) for n, event in enumerate(told)))
 
 

@@ -165,7 +165,7 @@ async def test_a_snapshot_of_what_is_not_stored_is_found_out(
     await a_long_stream(teller.store)
     true = kept(teller.store)
     assert true is not None
-    last = replace(true.last, version=true.version + ahead, data=replace(true.last.data, amount=1_000_000))
+    last = true.last._replace(version=true.version + ahead, data=replace(true.last.data, amount=1_000_000))
     teller.store.snapshots.keep([Snapshot(last, replace(true.state, balance=1_000_000), true.correlation_id)])
     loads.counts.clear()
 
@@ -182,7 +182,7 @@ async def test_the_longest_unused_goes_first(teller: Teller) -> None:
     snapshots = Snapshots(kept=2, long=LONG)
 
     for name in "xyxz":
-        last = replace(snapshot.last, stream=f"account-{name}")
+        last = snapshot.last._replace(stream=f"account-{name}")
         snapshots.keep([replace(snapshot, last=last)])
 
     assert snapshots.of([f"account-{name}" for name in "xyz"]).keys() == {"account-x", "account-z"}

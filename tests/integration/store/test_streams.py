@@ -69,7 +69,7 @@ async def test_a_stale_expected_version_is_a_conflict_and_writes_nothing(teller:
 
     with pytest.raises(Conflict):
         await append(
-            teller, [replace(one, version=1), replace(other, version=2)], {one.stream: 0, other.stream: 1}
+            teller, [one._replace(version=1), other._replace(version=2)], {one.stream: 0, other.stream: 1}
         )
 
     assert len(await teller.events()) == 2
@@ -81,9 +81,9 @@ async def test_a_version_that_would_leave_a_gap_is_refused(teller: Teller) -> No
     (opened,) = await teller.events()
 
     with pytest.raises(Conflict):
-        await append(teller, [replace(opened, version=6)], {opened.stream: 5})
+        await append(teller, [opened._replace(version=6)], {opened.stream: 5})
     with pytest.raises(Conflict):
-        await append(teller, [replace(opened, stream="account-new", version=2)], {"account-new": 1})
+        await append(teller, [opened._replace(stream="account-new", version=2)], {"account-new": 1})
 
     assert [event.version for event in await teller.events()] == [1]
 

@@ -302,7 +302,7 @@ def version_missing(world: World) -> Event:
 
 def version_twice(world: World) -> Event:
     first = world.one(OrderPlaced)
-    again = replace(world.add(first.stream, first.data), version=1, event_id=ids.derive("event", "again"))
+    again = world.add(first.stream, first.data)._replace(version=1, event_id=ids.derive("event", "again"))
     return world.swap(world.events[-1], again)
 
 

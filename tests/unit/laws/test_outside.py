@@ -229,7 +229,7 @@ class TestExcuses:
                 retryable=False,
                 attempt=5,
             )
-            world.swap(paid, replace(paid, type="RefundFailed", data=failed))
+            world.swap(paid, paid._replace(type="RefundFailed", data=failed))
         ledger = [entry for entry in LEDGER if entry[0] != "REFUNDED"]
         missing = [v for v in judged(world.events, ledger=ledger) if v.law != "L17"]
         assert missing == []

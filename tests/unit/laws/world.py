@@ -184,13 +184,13 @@ class World:
 
     def change(self, event: Recorded[Any], **fields: Any) -> Recorded[Any]:
         """The event with other contents, in its old place."""
-        return self.swap(event, replace(event, data=replace(event.data, **fields)))
+        return self.swap(event, event._replace(data=replace(event.data, **fields)))
 
     def move(self, event: Recorded[Any], at: datetime) -> Recorded[Any]:
         """The event, and all that follow in its stream, at another time."""
         for other in self.all(object, event.stream):
             if other.version >= event.version:
-                self.swap(other, replace(other, occurred_at=at))
+                self.swap(other, other._replace(occurred_at=at))
         return next(e for e in self.events if e.event_id == event.event_id)
 
     def swap(self, old: Recorded[Any], new: Recorded[Any]) -> Recorded[Any]:
@@ -205,7 +205,7 @@ class World:
             self.events.remove(gone)
             for event in self.all(object, gone.stream):
                 if event.stream == gone.stream and event.version > gone.version:
-                    self.swap(event, replace(event, version=event.version - 1))
+                    self.swap(event, event._replace(version=event.version - 1))
 
     def repeat(self, event: Recorded[Any]) -> Recorded[Any]:
         """The same happens once more at the end of its stream."""
