@@ -4,8 +4,6 @@ import base64
 from functools import partial
 from pathlib import Path
 
-from fastapi import APIRouter
-
 from services.cart import catalogue_http, http
 from services.cart.commands import adopt_first_policy, execute
 from services.cart.domain import pricing, product
@@ -19,6 +17,7 @@ from services.cart.readmodels.products import PRODUCTS
 from shared.events import cart
 from shared.events.registry import Registry
 from shared.service.auth import Authenticator
+from shared.service.http import joined
 from shared.service.run import Service, Wired
 from shared.service.settings import Settings
 from shared.service.vault import Vault
@@ -44,9 +43,7 @@ def wire(settings: Settings, store: Store) -> Wired:
     token_key = settings.jwt_key.get_secret_value()
     auth = Authenticator(token_key, store.clock)
     personal = PersonalData(Vault(base64.b64decode(settings.data_key.get_secret_value())))
-    router = APIRouter()
-    router.include_router(http.routes(store, auth, personal, token_key))
-    router.include_router(catalogue_http.routes(store, auth))
+    router = joined(http.routes(store, auth, personal, token_key), catalogue_http.routes(store, auth))
     return Wired(duties=Duties(execute=execute), router=router, prepare=partial(adopt_first_policy, store))
 
 

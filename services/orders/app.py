@@ -4,8 +4,6 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter
-
 from services.orders import http, pages, webhooks
 from services.orders.commands import Commands, streams
 from services.orders.domain import EffectWanted, RequestPayment, RequestRefund, on_deadline, order_decider
@@ -25,6 +23,7 @@ from shared.events.registry import Registry
 from shared.messaging.consumer import Subscription
 from shared.messaging.topics import topic_of
 from shared.service.auth import Authenticator
+from shared.service.http import joined
 from shared.service.run import Service, Wired
 from shared.service.vault import Vault
 from shared.store.unit_of_work import Definition, Store, UnitOfWork
@@ -77,10 +76,6 @@ def assemble(settings: OrdersSettings, store: Store, provider: PaymentProvider) 
         wanted = on_deadline(state, timer, now, settings.order_policy)
         return call(wanted) if isinstance(wanted, EffectWanted) else wanted
 
-    router = APIRouter()
-    router.include_router(webhooks.routes(store, inbox))
-    router.include_router(http.routes(store, commands, auth))
-    router.include_router(pages.routes(store, provider, vault, auth))
     return Wired(
         duties=Duties(
             execute=execute,
@@ -94,7 +89,11 @@ def assemble(settings: OrdersSettings, store: Store, provider: PaymentProvider) 
                 )
             },
         ),
-        router=router,
+        router=joined(
+            webhooks.routes(store, inbox),
+            http.routes(store, commands, auth),
+            pages.routes(store, provider, vault, auth),
+        ),
         samples=(order_view.sample, processing_queue.sample, payments_ledger.sample, webhooks.sample),
     )
 

@@ -39,6 +39,7 @@ from shared.events.returns import (
 from shared.service.auth import ANYONE, STAFF, Authenticator
 from shared.service.commands import Outcome, require_version, respond, run_command
 from shared.service.fields import LongText
+from shared.service.http import joined
 from shared.service.problems import Problem
 from shared.service.vault import Vault
 from shared.store.unit_of_work import Store, UnitOfWork
@@ -89,12 +90,12 @@ class Scan(BaseModel):
 
 def routes(store: Store, auth: Authenticator, vault: Vault, *, auto_approve: bool) -> APIRouter:
     """All routes of the service. `auto_approve`: what the policy allows needs no person."""
-    router = APIRouter()
-    router.include_router(policy_routes(store, auth))
-    router.include_router(_request_routes(store, auth, vault, auto_approve))
-    router.include_router(_answer_routes(store, auth, vault))
-    router.include_router(refund_routes(store, auth, vault))
-    return router
+    return joined(
+        policy_routes(store, auth),
+        _request_routes(store, auth, vault, auto_approve),
+        _answer_routes(store, auth, vault),
+        refund_routes(store, auth, vault),
+    )
 
 
 def _request_routes(store: Store, auth: Authenticator, vault: Vault, auto_approve: bool) -> APIRouter:

@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Any
 
 import jwt
-from fastapi import Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Request
+from fastapi.security import HTTPBearer
 
 from shared.events.envelope import Actor, ActorKind
 from shared.service.clock import Clock, utc_now
@@ -22,9 +22,6 @@ TOKENS = 4096
 """Tokens whose signature is not verified again when they come once more."""
 CLOCKS_APART_S = 5.0
 """How far the clock of who issued a token may be ahead of ours."""
-
-Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))]
-"""Says in the OpenAPI document that a token is needed; what it is worth is the Authenticator's to say."""
 
 
 def issue(key: str, actor: Actor, now: datetime, valid_for: timedelta = timedelta(hours=12)) -> str:
@@ -73,22 +70,27 @@ class Authenticator:
             raise _unauthenticated("The token is not of a person.")
         return actor
 
-    def require(self, kinds: frozenset[ActorKind]) -> Callable[..., Awaitable[Actor]]:
-        """A FastAPI dependency that gives the actor, if it is one of `kinds`; else 401 or 403.
+    def require(self, kinds: frozenset[ActorKind]) -> Callable[..., Awaitable[Any]]:
+        """A FastAPI dependency that gives the actor, if it is one of `kinds`; else 401 or 403."""
+        return _Bearer(self, kinds)
 
-        A coroutine, because FastAPI takes a plain function to a thread on every request.
-        """
 
-        async def dependency(request: Request, _documented: Bearer = None) -> Actor:
-            actor = self.actor_of(request)
-            if actor is None:
-                raise _unauthenticated("A token is needed: Authorization: Bearer <token>.")
-            if actor.kind not in kinds:
-                allowed = ", ".join(sorted(kinds))
-                raise Problem(403, "forbidden", f"This is for {allowed}; the token is a {actor.kind}'s.")
-            return actor
+class _Bearer(HTTPBearer):
+    """One dependency that says in the OpenAPI document that a token is needed, and looks at the token."""
 
-        return dependency
+    def __init__(self, authenticator: Authenticator, kinds: frozenset[ActorKind]) -> None:
+        super().__init__(scheme_name="HTTPBearer", auto_error=False)
+        self._authenticator = authenticator
+        self._kinds = kinds
+
+    async def __call__(self, request: Request) -> Actor:  # type: ignore[override]
+        actor = self._authenticator.actor_of(request)
+        if actor is None:
+            raise _unauthenticated("A token is needed: Authorization: Bearer <token>.")
+        if actor.kind not in self._kinds:
+            allowed = ", ".join(sorted(self._kinds))
+            raise Problem(403, "forbidden", f"This is for {allowed}; the token is a {actor.kind}'s.")
+        return actor
 
 
 def _unauthenticated(detail: str) -> Problem:

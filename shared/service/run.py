@@ -155,6 +155,8 @@ async def _run_tasks(
             create_app(service.name, router, ready, alive),
             log_config=None,
             access_log=False,
+            proxy_headers=False,
+            lifespan="off",
             timeout_graceful_shutdown=10,
         )
     )
