@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.service import problems
@@ -19,6 +20,8 @@ Check = Callable[[], Awaitable[None]]
 
 REQUESTS = Counter("orderflow_http_requests", "HTTP requests", ["service", "method", "route", "status"])
 DURATION = Histogram("orderflow_http_request_duration_seconds", "HTTP request time", ["service", "route"])
+LARGEST_BODY = 2 * 1024 * 1024
+"""Bytes, room for thousands of products; a larger request body is answered 413."""
 CHECK_TIMEOUT_S = 2.0
 
 
@@ -54,7 +57,7 @@ def joined(*routers: APIRouter) -> APIRouter:
 
 
 class _Observed:
-    """Counts and times every request, and gives its logs an id to be found by."""
+    """Counts and times every request, bounds its body, and gives its logs an id to be found by."""
 
     def __init__(self, app: ASGIApp, name: str) -> None:
         self._app = app
@@ -69,7 +72,17 @@ class _Observed:
         structlog.contextvars.bind_contextvars(
             service=self._name, request_id=request_id[:100] or str(uuid4())
         )
-        start, status = asyncio.get_running_loop().time(), 500
+        start, status, size = asyncio.get_running_loop().time(), 500, 0
+
+        async def bounded() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > LARGEST_BODY:
+                raise HTTPException(
+                    413, f"A body has at most {LARGEST_BODY:,} bytes; send less at once."
+                )
+            return message
 
         async def observed(message: Message) -> None:
             nonlocal status
@@ -78,7 +91,7 @@ class _Observed:
             await send(message)
 
         try:
-            await self._app(scope, receive, observed)
+            await self._app(scope, bounded, observed)
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             REQUESTS.labels(self._name, scope["method"], route, status).inc()

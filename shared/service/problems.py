@@ -120,7 +120,7 @@ def install(app: FastAPI) -> None:
     async def _http(_request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 400:
             return respond(_malformed())
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+        code = _CODES.get(error.status_code, "http_error")
         headers = dict(error.headers) if error.headers else None
         return respond(Problem(error.status_code, code, str(error.detail), headers=headers))
 
@@ -141,6 +141,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _bug(_request: Request, _error: Exception) -> JSONResponse:
         return respond(Problem(500, "internal_error", "The service failed; the request may be repeated."))
+
+
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
 
 def _malformed() -> Problem:

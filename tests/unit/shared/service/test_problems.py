@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from pydantic import BaseModel
 
 from shared.domain import Rejected
-from shared.service.http import create_app
+from shared.service.http import LARGEST_BODY, create_app
 from shared.service.problems import Problem, status_of
 from shared.store.errors import Conflict
 
@@ -149,6 +149,26 @@ async def test_a_body_that_is_no_json_is_malformed(http: httpx.AsyncClient, body
     answer = await problem(http, "POST", "/wishes", content=body, headers=headers)
     expected = (422, "invalid_request") if not body else (400, "malformed_json")
     assert (answer["status"], answer["type"].rsplit(":", 1)[1]) == expected
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["length told", "length not told"])
+async def test_a_body_that_is_too_large_is_told_so(http: httpx.AsyncClient, told: bool) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b'{"quantity": 1'
+        for _ in range(LARGEST_BODY // 1024):
+            yield b" " * 1024
+        yield b"}"
+
+    content = b"".join([part async for part in parts()]) if told else parts()
+    headers = {"Content-Type": "application/json"}
+    answer = await problem(http, "POST", "/wishes", content=content, headers=headers)
+    assert (answer["status"], answer["type"]) == (413, "urn:orderflow:problem:body_too_large")
+
+
+async def test_a_body_may_have_the_largest_size(http: httpx.AsyncClient) -> None:
+    content = b'{"quantity": 1}'.ljust(LARGEST_BODY)
+    response = await http.post("/wishes", content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize(
