@@ -79,9 +79,7 @@ class _Observed:
             message = await receive()
             size += len(message.get("body", b""))
             if size > LARGEST_BODY:
-                raise HTTPException(
-                    413, f"A body has at most {LARGEST_BODY:,} bytes; send less at once."
-                )
+                raise HTTPException(413, f"A body has at most {LARGEST_BODY:,} bytes; send less at once.")
             return message
 
         async def observed(message: Message) -> None:
