@@ -18,7 +18,7 @@ from shared.events.returns import ReturnReceived, ReturnRequested
 from shared.messaging.cloudevents import parse
 from shared.messaging.topics import topic_of
 from shared.store.readmodel import Key, ReadModel
-from shared.testing.memory import decoded
+from shared.testing.memory.session import decoded
 from shared.testing.simulation import Blueprint
 
 

@@ -13,7 +13,7 @@ from shared.messaging.cloudevents import KafkaRecord, to_headers
 from shared.messaging.topic_writer import Acknowledged, event_of
 from shared.messaging.topics import PARTITIONS, partition_of, topic_of
 from shared.store.marks import StoredRecord
-from shared.testing.memory import Wire, quiet
+from shared.testing.memory.database import Wire, quiet
 
 SESSION_TIMEOUT_S = 6.0
 RETRY_BATCH_S = 1.0

@@ -27,7 +27,9 @@ from shared.service.run import Wired
 from shared.store.unit_of_work import Definition, Store
 from shared.store.worker import Worker
 from shared.testing.broker import SESSION_TIMEOUT_S, Broker, Member, memory_topic
-from shared.testing.memory import Database, Memory, Wire, memory_outbox
+from shared.testing.memory.database import Database, Wire
+from shared.testing.memory.outbox import memory_outbox
+from shared.testing.memory.session import Memory
 
 T = TypeVar("T")
 

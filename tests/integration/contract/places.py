@@ -12,8 +12,10 @@ from shared.store.connection import Pool
 from shared.store.outbox import Outbox, PostgresOutbox, open_outbox
 from shared.store.postgres import Postgres, PostgresSession
 from shared.store.session import Backend, Session
-from shared.testing.memory import Database as Rows
-from shared.testing.memory import Memory, MemoryOutbox, MemorySession, memory_outbox, quiet
+from shared.testing.memory.database import Database as Rows
+from shared.testing.memory.database import quiet
+from shared.testing.memory.outbox import MemoryOutbox, memory_outbox
+from shared.testing.memory.session import Memory, MemorySession
 from tests.conftest import Database
 from tests.waiting import until
 

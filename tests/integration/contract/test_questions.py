@@ -12,7 +12,8 @@ from shared.store.postgres import Postgres
 from shared.store.readmodel import Table
 from shared.store.session import Backend
 from shared.testing.conditions import UnknownCondition, choose
-from shared.testing.memory import Database, Memory
+from shared.testing.memory.database import Database
+from shared.testing.memory.session import Memory
 from tests.conftest import databases
 from tests.integration.bank.services import close
 from tests.integration.contract.questions import ROOT, SERVICES, Question, questions, rows, tables

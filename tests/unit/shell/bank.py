@@ -19,7 +19,9 @@ from shared.store.todo import Todo, Wanted
 from shared.store.unit_of_work import Definition, Store, UnitOfWork
 from shared.store.worker import Duties, Worker
 from shared.testing.broker import Broker, memory_topic
-from shared.testing.memory import Database, Memory, memory_outbox, quiet
+from shared.testing.memory.database import Database, quiet
+from shared.testing.memory.outbox import memory_outbox
+from shared.testing.memory.session import Memory
 from tests.integration.bank import accounts, tallies
 from tests.integration.bank.accounts import ACCOUNT, ACCOUNT_ROWS, HOLDINGS, Deposit, RecordLetter, Remind
 from tests.integration.bank.tallies import FOREIGN, OVERVIEW, TALLY, Auditing, Tally

@@ -10,7 +10,8 @@ from shared.messaging.consumer import Do
 from shared.store.marks import Reason
 from shared.store.unit_of_work import UnitOfWork
 from shared.testing.broker import MemoryTopicWriter
-from shared.testing.memory import Memory, memory_outbox
+from shared.testing.memory.outbox import memory_outbox
+from shared.testing.memory.session import Memory
 from tests.integration.bank.accounts import ACCOUNT, Deposit, Deposited, Open
 from tests.integration.bank.tallies import TALLY, Tally
 from tests.unit.shell.bank import AUDITOR, TELLER, Bank, execute_account

@@ -1,13 +1,6 @@
-"""A service's memory without Postgres: the same promises about visibility, in plain dictionaries.
+"""The port of a unit of work over plain dictionaries: one method a statement, and who hands out sessions."""
 
-READ COMMITTED: a statement sees what is committed when it runs, and its own transaction's writes. Writing or
-locking a row that another transaction has written waits for that transaction; a circle of waiting is a
-deadlock. Positions are given when an event is inserted, not when it is committed. It passes the same contract
-tests as Postgres (tests/integration/contract).
-"""
-
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,34 +17,15 @@ from shared.store.connection import Pool
 from shared.store.errors import Conflict, KeyReused
 from shared.store.idempotency import Answer
 from shared.store.marks import Mark, Parked
-from shared.store.outbox import NO_LANDMARKS
 from shared.store.readmodel import Key, ReadModel, Table
 from shared.store.session import NO_VERSIONS, Session
 from shared.store.todo import Entry, Kind, Todo
 from shared.testing.conditions import choose
+from shared.testing.memory.database import Connection, Database, Stored, Transaction, Wire, quiet
 
 R = TypeVar("R")
-Place = tuple[Any, ...]
-"""A table's name and a primary key."""
 
-_GONE = object()
-
-Wire = Callable[[str], Awaitable[None]]
-"""Called when a statement is sent and when its answer comes back, so that a simulation can wait, fail or
-crash there; raising from it loses the connection."""
-
-
-async def quiet(_what: str) -> None:
-    """A wire on which nothing happens but that others get their turn."""
-    await asyncio.sleep(0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """A row of the events table."""
-
-    position: int
-    event: Recorded[bytes]
+_NOBODY = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,186 +37,18 @@ class _Row:
     last_error: str | None = None
 
 
-class Database:
-    """What outlives every process: one service's committed rows, and the locks of open transactions."""
-
-    def __init__(self, clock: Callable[[], datetime]) -> None:
-        self.clock = clock
-        self.rows: dict[str, dict[Place, Any]] = {}
-        self.streams: dict[str, list[_Stored]] = {}
-        self.locks: dict[Place, _Transaction] = {}
-        self.position = 0
-        self.leader: object | None = None
-        self.away = False
-        self.life = 0
-
-    def still_lives(self, life: int) -> None:
-        """Raise as the driver does, if a connection made in this life has been lost since."""
-        if life != self.life:
-            raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
-
-    def restart(self) -> None:
-        """What an immediate stop does: open transactions are rolled back, every connection is lost."""
-        self.life += 1
-        self.leader = None
-        for transaction in set(self.locks.values()):
-            transaction.fail()
-
-    def table(self, name: str) -> dict[Place, Any]:
-        """The committed rows of a table, by key."""
-        return self.rows.setdefault(name, {})
-
-    def events(self) -> list[Recorded[bytes]]:
-        """Every committed event, by position."""
-        stored = [each for stream in self.streams.values() for each in stream]
-        return [each.event for each in sorted(stored, key=lambda each: each.position)]
-
-
-class _Transaction:
-    """Uncommitted writes over a database, and the locks that they hold."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.writes: dict[Place, Any] = {}
-        self.held: list[Place] = []
-        self.waits_for: _Transaction | None = None
-        self.ended: asyncio.Event = asyncio.Event()
-        self.failed = False
-        self.life = database.life
-
-    def get(self, table: str, key: Key) -> Any:
-        """The row as this transaction sees it now, or None."""
-        place = (table, *key)
-        if place in self.writes:
-            value = self.writes[place]
-            return None if value is _GONE else value
-        return self.database.table(table).get(key)
-
-    def all(self, table: str) -> dict[Place, Any]:
-        """All rows of a table as this transaction sees them now."""
-        rows = dict(self.database.table(table))
-        for place, value in self.writes.items():
-            if place[0] == table:
-                if value is _GONE:
-                    rows.pop(place[1:], None)
-                else:
-                    rows[place[1:]] = value
-        return rows
-
-    async def lock(self, *place: Any) -> None:
-        """Wait until nobody else has written or locked this, and keep others from it until the end."""
-        while (holder := self.database.locks.get(place)) not in (None, self):
-            await self._wait_for(holder, place)
-        if place not in self.database.locks:
-            self.database.locks[place] = self
-            self.held.append(place)
-
-    async def settled(self, table: str, key: Key) -> None:
-        """Wait until nobody else has written this row, though others may have locked it."""
-        place = (table, *key)
-        while (holder := self.database.locks.get(place)) not in (None, self):
-            if place not in holder.writes and key in self.database.table(table):
-                return
-            await self._wait_for(holder, place)
-
-    async def _wait_for(self, holder: "_Transaction", place: Place) -> None:
-        self.waits_for = holder
-        try:
-            if self._in_a_circle():
-                raise asyncpg.DeadlockDetectedError(f"deadlock detected at {place}")
-            await holder.ended.wait()
-        finally:
-            self.waits_for = None
-        self.database.still_lives(self.life)
-
-    def _in_a_circle(self) -> bool:
-        follower = self.waits_for
-        while follower is not None:
-            if follower is self:
-                return True
-            follower = follower.waits_for
-        return False
-
-    async def put(self, table: str, key: Key, value: Any) -> None:
-        """Write a row."""
-        await self.lock(table, *key)
-        self.writes[(table, *key)] = value
-
-    async def drop(self, table: str, key: Key) -> None:
-        """Delete a row, if this transaction sees it."""
-        if self.get(table, key) is None:
-            return
-        await self.lock(table, *key)
-        if self.get(table, key) is not None:
-            self.writes[(table, *key)] = _GONE
-
-    def commit(self) -> None:
-        """Make every write visible at once."""
-        for (table, *key), value in self.writes.items():
-            if table == "events":
-                self.database.streams.setdefault(key[0], []).append(value)
-            rows = self.database.table(table)
-            if value is _GONE:
-                rows.pop(tuple(key), None)
-            else:
-                rows[tuple(key)] = value
-        self.end()
-
-    def fail(self) -> None:
-        """Nothing of this transaction will stay: give way to others at once."""
-        self.failed = True
-        self.end()
-
-    def end(self) -> None:
-        """Release the locks; what was not committed is gone."""
-        for place in self.held:
-            self.database.locks.pop(place, None)
-        self.held.clear()
-        self.ended.set()
-
-
-class _Connection:
-    """A way to the database. When `wire` raises or the database restarts, it is lost for ever."""
-
-    def __init__(self, database: Database, wire: Wire, on_lost: Callable[[], None]) -> None:
-        self._database = database
-        self._wire = wire
-        self._on_lost = on_lost
-        self._life = database.life
-        self._lost = False
-
-    async def say(self, what: str) -> None:
-        """Let something pass. Raises what the wire raises, and InterfaceError ever after."""
-        if self._lost:
-            raise asyncpg.InterfaceError("connection is closed")
-        try:
-            await self._wire(what)
-            self._database.still_lives(self._life)
-        except BaseException:
-            self._lost = True
-            self._on_lost()
-            raise
-
-    @asynccontextmanager
-    async def asking(self, what: str) -> AsyncIterator[None]:
-        """The block is what the database does between a question and its answer."""
-        await self.say(what)
-        yield
-        await self.say(f"{what}: answer")
-
-
 class MemorySession(Session):
     """A session; without `transaction` every statement is a transaction of its own."""
 
-    def __init__(self, database: Database, wire: Wire, transaction: _Transaction | None) -> None:
+    def __init__(self, database: Database, wire: Wire, transaction: Transaction | None) -> None:
         self._database = database
         self._transaction = transaction
-        self.connection = _Connection(database, wire, transaction.fail if transaction else lambda: None)
+        self.connection = Connection(database, wire, transaction.fail if transaction else lambda: None)
 
     @asynccontextmanager
-    async def _statement(self, what: str) -> AsyncIterator[_Transaction]:
+    async def _statement(self, what: str) -> AsyncIterator[Transaction]:
         async with self.connection.asking(what):
-            transaction = self._transaction or _Transaction(self._database)
+            transaction = self._transaction or Transaction(self._database)
             if transaction.failed:
                 raise asyncpg.InFailedSQLTransactionError("current transaction is aborted")
             try:
@@ -293,7 +99,7 @@ class MemorySession(Session):
                     raise Conflict(f"{event.stream} has moved on")
                 self._database.position += 1
                 stored = event._replace(data=registry.encode(event.data))
-                await tx.put("events", key, _Stored(self._database.position, stored))
+                await tx.put("events", key, Stored(self._database.position, stored))
                 if category_of(event.stream) in categories:
                     await tx.put("outbox", (self._database.position,), stored)
 
@@ -407,7 +213,7 @@ class MemorySession(Session):
             await tx.put("todo", (row.todo_id,), _Row(todo=later, last_error=error and error[:500]))
             return True
 
-    async def _leased(self, tx: _Transaction, todo: Todo) -> _Row | None:
+    async def _leased(self, tx: Transaction, todo: Todo) -> _Row | None:
         """The row, locked, if this lease still holds it."""
 
         def held() -> _Row | None:
@@ -508,7 +314,7 @@ class Memory:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[MemorySession]:
         """One transaction; a failed one that is committed all the same leaves nothing, and says nothing."""
-        transaction = _Transaction(self.database)
+        transaction = Transaction(self.database)
         session = MemorySession(self.database, self._wire, transaction)
         try:
             await session.connection.say("begin")
@@ -518,84 +324,6 @@ class Memory:
                     transaction.commit()
         finally:
             transaction.end()
-
-
-class MemoryOutbox:
-    """One relay's hold on the outbox of a database."""
-
-    def __init__(self, database: Database, wire: Wire = quiet) -> None:
-        self._database = database
-        self._asking = _Connection(database, wire, self.close).asking
-
-    async def lead(self) -> bool:
-        """Take the lock, if nobody has it."""
-        async with self._asking("lead"):
-            if self._database.leader is None:
-                self._database.leader = self
-        return self._database.leader is self
-
-    async def offsets(self, topic: str) -> dict[int, int]:
-        """What `told` remembered."""
-        async with self._asking("offsets"):
-            known = self._database.table("relay_offsets").items()
-            return {partition: offset for (of, partition), (offset, _) in known if of == topic}
-
-    async def landmarks(self, topic: str) -> dict[int, UUID]:
-        """What `told` remembered."""
-        async with self._asking("landmarks"):
-            known = self._database.table("relay_offsets").items()
-            return {partition: event for (of, partition), (_, event) in known if of == topic and event}
-
-    async def oldest(
-        self, limit: int, under_way: Sequence[int] = ()
-    ) -> Sequence[tuple[int, Recorded[bytes]]]:
-        """The oldest events to tell."""
-        async with self._asking("oldest"):
-            rows = self._database.table("outbox")
-            waiting = sorted(key for key in rows if key[0] not in set(under_way))
-            return [(key[0], rows[key]) for key in waiting[:limit]]
-
-    async def told(
-        self,
-        positions: Sequence[int],
-        topic: str,
-        acked: Mapping[int, int],
-        landmarks: Mapping[int, UUID] = NO_LANDMARKS,
-    ) -> None:
-        """Forget rows, remember offsets."""
-        async with self._asking(f"told {' '.join(map(str, positions))}"):
-            for position in positions:
-                self._database.table("outbox").pop((position,), None)
-            for partition, offset in acked.items():
-                self._database.table("relay_offsets")[topic, partition] = (offset, landmarks.get(partition))
-
-    async def refill(self, public: frozenset[str]) -> int:
-        """Put everything back."""
-        async with self._asking("refill"):
-            self._database.table("relay_offsets").clear()
-            outbox, before = self._database.table("outbox"), len(self._database.table("outbox"))
-            for stored in (each for stream in self._database.streams.values() for each in stream):
-                if category_of(stored.event.stream) in public:
-                    outbox[stored.position,] = stored.event
-            return len(outbox) - before
-
-    def close(self) -> None:
-        """Give the lock back."""
-        if self._database.leader is self:
-            self._database.leader = None
-
-
-@asynccontextmanager
-async def memory_outbox(database: Database, wire: Wire = quiet) -> AsyncIterator[MemoryOutbox]:
-    """An outbox whose lock ends with the block."""
-    outbox = MemoryOutbox(database, wire)
-    try:
-        yield outbox
-    finally:
-        outbox.close()
-
-
-_NOBODY = UUID(int=0)
 
 
 def _new_todo(entry: Entry, now: datetime) -> Todo:
