@@ -9,7 +9,7 @@ from random import Random
 
 import structlog
 
-from cli.simulate.people import Shop
+from cli.simulate.shop import Shop
 from cli.simulate.verdict import violations
 from cli.simulate.world import World
 from shared.testing.loop import VirtualLoop, seeded_entropy

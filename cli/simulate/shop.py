@@ -1,0 +1,295 @@
+"""What buyers and staff of the simulated shop do, from the first cart to the refund of what comes back."""
+
+import asyncio
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from cli.simulate.outside import Provider
+from cli.simulate.people import PATIENCE_S, Acknowledged, Denied, Person
+from shared.domain.ids import derive
+from shared.events.envelope import ActorKind
+from shared.testing.simulation import Simulation
+
+CARDS = {
+    "4242424242424242": 10,
+    "4000000000000002": 2,
+    "4000000000009235": 1,
+    "4000000000000101": 1,
+    "4000000000000200": 1,
+    "4000000000000309": 1,
+    "4000000000000408": 1,
+    "4000000000000507": 1,
+    "4000000000000606": 1,
+    "4000000000000705": 1,
+    "4000000000000903": 1,
+    "4000000000001000": 1,
+}
+"""The sandbox's test cards, by how often a buyer has one.
+
+Not the one whose captures are refused for good: its order is shipped and waits for a person, so never ends.
+"""
+ENDED = ("COMPLETED", "CANCELLED")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """The people of one run and what they deal with."""
+
+    simulation: Simulation
+    provider: Provider
+    clerk: Person
+    manager: Person
+    skus: tuple[str, ...]
+    buyers: list[Person] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, simulation: Simulation, provider: Provider) -> "Shop":
+        """A shop with two operators."""
+        return cls(
+            simulation=simulation,
+            provider=provider,
+            clerk=Person.of(simulation, ActorKind.OPERATOR, "clerk"),
+            manager=Person.of(simulation, ActorKind.OPERATOR, "manager"),
+            skus=tuple(f"SKU-{n}" for n in range(simulation.chance.randint(1, 3))),
+        )
+
+    @property
+    def acknowledged(self) -> list[Acknowledged]:
+        """Everything that anybody was told was done."""
+        people = (self.clerk, self.manager, *self.buyers)
+        return [each for person in people for each in person.acknowledged]
+
+    @property
+    def chance(self) -> Random:
+        """What decides about people."""
+        return self.simulation.chance
+
+    async def open(self) -> None:
+        """List products and count goods in: few enough that some orders find none."""
+        for n, sku in enumerate(self.skus):
+            product = {"titles": {"en": f"Thing {n}"}, "prices": {"GBP": 1000 + 1999 * n}}
+            await self.clerk.call("cart", "PUT", f"/products/{sku}", product)
+            units = self.chance.randint(2, 8)
+            receipt = {
+                "receipt_id": str(derive("simulated receipt", sku)),
+                "lines": [{"sku": sku, "quantity": units}],
+            }
+            await self.clerk.call("inventory", "POST", "/receipts", receipt)
+
+    async def serve(self, name: str) -> UUID:
+        """One buyer from the cart to the end; gives the order's id. Raises TimeoutError if it has none."""
+        buyer = Person.of(self.simulation, ActorKind.CUSTOMER, name)
+        self.buyers.append(buyer)
+        await asyncio.sleep(self.chance.uniform(0, 60))
+        order_id = await self._buy(buyer)
+        here = f"/orders/{order_id}"
+        ways = ("pay", "leave", "cancel", "cancel while paying")
+        (way,) = self.chance.choices(ways, weights=(12, 1, 2, 2))
+        if way == "cancel":
+            await asyncio.sleep(self.chance.uniform(0, 5))
+            await self._cancel(buyer, here)
+        if way.endswith(("pay", "paying")):
+            paying = self.simulation.spawn(self._pay(buyer, here))
+            if way == "cancel while paying":
+                await asyncio.sleep(self.chance.uniform(0, 8))
+                await self._cancel(buyer, here)
+            await paying
+        order = await buyer.until("orders", here, lambda seen: seen["order_status"] != "PLACED")
+        if order["order_status"] == "CONFIRMED":
+            await self._fulfil(buyer, here)
+        order = await buyer.until("orders", here, lambda seen: seen["order_status"] in ENDED)
+        if order["order_status"] == "COMPLETED":
+            await self._after_sale(buyer, order)
+        return UUID(order_id)
+
+    async def _buy(self, buyer: Person) -> str:
+        cart_id = derive("simulated cart", buyer.name)
+        start = {"cart_id": str(cart_id), "currency": "GBP", "locale": "en"}
+        await buyer.call("cart", "POST", "/carts", start)
+        here = f"/carts/{cart_id}"
+        for n in range(self.chance.randint(1, 2)):
+            line = {
+                "line_id": str(derive("simulated line", buyer.name, n)),
+                "sku": self.chance.choice(self.skus),
+                "quantity": self.chance.randint(1, 3),
+            }
+            await buyer.call("cart", "POST", f"{here}/lines", line)
+        delivery = {
+            "contact": {"name": "Ann Buyer", "email": f"{buyer.name}@{self._domain()}"},
+            "destination": {"country": "GB", "postal_code": "E1 1AA", "line1": "1 High St", "city": "London"},
+        }
+        seen = await buyer.call("cart", "PUT", f"{here}/delivery", delivery)
+        method = {"method_id": seen["shipping_options"][0]["method_id"]}
+        seen = await buyer.call("cart", "PUT", f"{here}/delivery", method)
+        checkout = {"expected_total": seen["totals"]["total"], "terms_version": "2026-01"}
+        done = await buyer.call("cart", "POST", f"{here}/checkout", checkout)
+        return str(done["order_id"])
+
+    def _domain(self) -> str:
+        return "nowhere.example" if self.chance.random() < 0.05 else "example.com"
+
+    async def _cancel(self, buyer: Person, here: str) -> None:
+        try:
+            await buyer.until("orders", here, lambda _: True)
+            await buyer.call("orders", "POST", f"{here}/cancel", {"reason": "CUSTOMER"})
+        except Denied as denial:
+            self.simulation.tell(buyer.name, f"cannot cancel: {denial.code}")
+
+    async def _pay(self, buyer: Person, here: str) -> None:
+        """Try up to three cards; whether it went well the shop learns from the provider."""
+        cards, weights = list(CARDS), list(CARDS.values())
+        for _ in range(3):
+            (card,) = self.chance.choices(cards, weights)
+            order = await buyer.until(
+                "orders", here, lambda seen: seen["order_status"] != "PLACED" or _open_intent(seen)
+            )
+            if order["order_status"] != "PLACED":
+                return
+            intent = _open_intent(order)
+
+            def done(seen: Any, intent: str | None = intent) -> bool:
+                return seen["order_status"] != "PLACED" or _open_intent(seen) != intent
+
+            try:
+                await self._confirm(buyer, here, card)
+            except Denied as denial:
+                self.simulation.tell(buyer.name, f"cannot pay: {denial.code}")
+            order = await buyer.until("orders", here, done)
+            if order["order_status"] != "PLACED" or self.chance.random() < 0.2:
+                return
+            try:
+                await buyer.call("orders", "POST", f"{here}/payment-attempts")
+            except Denied as denial:
+                self.simulation.tell(buyer.name, f"cannot try again: {denial.code}")
+
+    async def _confirm(self, buyer: Person, here: str, card: str) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    form = await buyer.call("orders", "GET", f"{here}/payment")
+                    break
+                except Denied as denial:
+                    if denial.code != "payment_not_ready":
+                        raise
+                    await asyncio.sleep(1)
+        if form["confirm_url"] is None:
+            return
+        path = form["confirm_url"].removeprefix("https://pay.example")
+        wish = {"client_secret": form["client_secret"], "number": card}
+        for pause in (0.5, 1, 2, 4, 8):
+            try:
+                await self.provider.call(buyer.name, "POST", path, wish)
+                return
+            except Exception as error:  # noqa: BLE001 - the provider's answer is lost, or says no
+                self.simulation.tell(buyer.name, f"confirmation: {error!r}")
+                await asyncio.sleep(pause)
+
+    async def _fulfil(self, buyer: Person, here: str) -> None:
+        """Pack, ship in one or two parcels, deliver; or the buyer cancels first."""
+        await asyncio.sleep(self.chance.uniform(0, 30))
+        if self.chance.random() < 0.15:
+            cancelling = self.simulation.spawn(self._cancel(buyer, here))
+            await self._ship(here)
+            await cancelling
+        else:
+            await self._ship(here)
+
+    async def _ship(self, here: str) -> None:
+        try:
+            await self.clerk.call("orders", "POST", f"{here}/processing")
+        except Denied as denial:
+            self.simulation.tell("clerk", f"cannot process: {denial.code}")
+            return
+        order = await self.clerk.until(
+            "orders", here, lambda seen: bool(seen["fulfillments"]) or seen["order_status"] in ENDED
+        )
+        if not order["fulfillments"]:
+            return
+        fulfillment = order["fulfillments"][0]
+        for parcel_no, lines in enumerate(self._parcels(fulfillment["lines"]), start=1):
+            parcel = {
+                "fulfillment_id": fulfillment["fulfillment_id"],
+                "parcel_no": parcel_no,
+                "lines": lines,
+                "carrier": "DHL",
+                "tracking_number": f"T{here[8:16]}{parcel_no}",
+            }
+            try:
+                shipped = await self.clerk.call("orders", "POST", f"{here}/shipments", parcel)
+                await asyncio.sleep(self.chance.uniform(0, 20))
+                if self.chance.random() < 0.9:
+                    delivery = f"{here}/shipments/{shipped['shipment_id']}/delivery"
+                    await self.clerk.call("orders", "POST", delivery, {"proof": "CARRIER"})
+            except Denied as denial:
+                self.simulation.tell("clerk", f"cannot ship: {denial.code}")
+                return
+
+    def _parcels(self, lines: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+        """All in one, or one unit first and then the rest."""
+        whole = [{"line_id": line["line_id"], "quantity": line["quantity"]} for line in lines]
+        if sum(line["quantity"] for line in whole) == 1 or self.chance.random() < 0.5:
+            return [whole]
+        first = [{**whole[0], "quantity": 1}]
+        rest = [{**whole[0], "quantity": whole[0]["quantity"] - 1}, *whole[1:]]
+        return [first, [line for line in rest if line["quantity"]]]
+
+    async def _after_sale(self, buyer: Person, order: dict[str, Any]) -> None:
+        """Some send goods back, some get goodwill."""
+        if self.chance.random() < 0.5:
+            await self._give_back(buyer, order)
+        if self.chance.random() < 0.2:
+            wish = {"order_id": order["order_id"], "amount": 100, "note": "Sorry"}
+            try:
+                await self.clerk.call("returns", "POST", "/refunds", wish)
+            except Denied as denial:
+                self.simulation.tell("clerk", f"no goodwill: {denial.code}")
+
+    async def _give_back(self, buyer: Person, order: dict[str, Any]) -> None:
+        line = self.chance.choice(order["lines"])
+        unit = {"line_id": line["line_id"], "quantity": self.chance.randint(1, line["quantity"])}
+        wish = {"order_id": order["order_id"], "lines": [{**unit, "reason": "UNWANTED"}]}
+        for pause in (1, 2, 5, 10, 30, 60, 300, 900):
+            try:
+                asked = await buyer.call("returns", "POST", "/returns", wish)
+                break
+            except Denied as denial:
+                self.simulation.tell(buyer.name, f"cannot send back: {denial.code}")
+                if denial.code not in ("not_delivered", "unknown_order"):
+                    return
+                await asyncio.sleep(pause)
+        else:
+            raise TimeoutError(f"returns never heard of the delivery of {order['order_id']}")
+        here = f"/returns/{asked['return_id']}"
+        if asked["status"] == "REQUESTED":
+            await self.clerk.call("returns", "POST", f"{here}/approve")
+        disposition = self.chance.choice(("RESTOCKED", "NOT_RESTOCKED", "PROCESSING_REQUIRED"))
+        receipt = {
+            "scan_id": str(derive("simulated scan", asked["return_id"])),
+            "lines": [{**unit, "disposition": disposition}],
+        }
+        try:
+            seen = await self.clerk.call("returns", "POST", f"{here}/receipts", receipt)
+            if disposition == "PROCESSING_REQUIRED":
+                inspected = {
+                    "scan_id": str(derive("simulated inspection", asked["return_id"])),
+                    "lines": [{**unit, "disposition": self.chance.choice(("RESTOCKED", "NOT_RESTOCKED"))}],
+                    "resolves": seen["receipts"][0]["receipt_id"],
+                }
+                await asyncio.sleep(self.chance.uniform(0, 60))
+                await self.clerk.call("returns", "POST", f"{here}/receipts", inspected)
+        except Denied as denial:
+            self.simulation.tell("clerk", f"cannot receive: {denial.code}")
+            return
+        seen = await buyer.until("returns", here, lambda seen: bool(seen["refunds"]))
+        for refund in seen["refunds"]:
+            for person in (self.clerk, self.manager):
+                try:
+                    await person.call("returns", "POST", f"/refunds/{refund['refund_id']}/approve")
+                except Denied as denial:
+                    self.simulation.tell(person.name, f"cannot approve: {denial.code}")
+
+
+def _open_intent(order: dict[str, Any]) -> str | None:
+    return next((each["intent_id"] for each in order["intents"] if each["status"] == "OPEN"), None)
