@@ -13,7 +13,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from cli.platform import SERVICES, Platform, PlatformError, attach, service_of
-from cli.proofs import prove
+from cli.prove import prove
 from cli.report import print_proofs
 from shared.messaging.cloudevents import KafkaRecord, Malformed, parse
 from shared.messaging.consumer import Subscription

@@ -17,7 +17,9 @@ from cli.demo.invoices import EXAMPLE, read_invoices
 from cli.demo.play import meter, play
 from cli.demo.scenario import SEED, plan
 from cli.platform import Platform
-from cli.proofs import Proofs, prove, wait_until_quiet
+from cli.proofs import Proofs
+from cli.prove import prove
+from cli.quiet import wait_until_quiet
 from cli.report import megabytes, missing_from, print_numbers, print_proofs
 from cli.up import running_platform
 from sandbox.supervisor import Supervisor

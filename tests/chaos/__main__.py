@@ -18,7 +18,8 @@ import asyncpg
 import httpx
 
 from cli.platform import STATE_DIR
-from cli.proofs import prove, wait_until_quiet
+from cli.prove import prove
+from cli.quiet import wait_until_quiet
 from sandbox.command import StartError
 from shared.store.errors import CONNECTION_LOST
 from tests.chaos.client import Client, Refused, Unanswered

@@ -15,7 +15,8 @@ from cli.demo.invoices import EXAMPLE, read_invoices
 from cli.demo.play import play
 from cli.demo.scenario import SEED, plan
 from cli.platform import SERVICES
-from cli.proofs import prove, wait_until_quiet
+from cli.prove import prove
+from cli.quiet import wait_until_quiet
 from cli.up import Running, running_platform
 from sandbox.supervisor import Supervisor
 

@@ -15,7 +15,9 @@ import pytest
 
 from cli.evidence import Book, open_books
 from cli.platform import SERVICES, Platform, ServiceAddress, service_of
-from cli.proofs import Proof, Proofs, prove, wait_until_quiet
+from cli.proofs import Proof, Proofs
+from cli.prove import prove
+from cli.quiet import wait_until_quiet
 from sandbox.broker import BrokerProcess
 from sandbox.command import free_ports, running
 from sandbox.mail import Mailbox
