@@ -10,6 +10,7 @@ from shared.service.settings import Settings
 class NotificationsSettings(Settings):
     """What notifications needs beside the common settings."""
 
+    consumer_gather_s: float = Field(0.25, gt=0, le=10, description="mails are not in a hurry")
     smtp_host: str = Field("127.0.0.1", description="mail server")
     smtp_port: int = Field(25, ge=1, le=65535)
     smtp_tls: bool = Field(False, description="speak TLS from the first byte, as on port 465")

@@ -50,7 +50,7 @@ class RelaySettings:
     public: frozenset[str]
     chunk: int = 5000
     poll_s: float = 0.2
-    gather_s: float = 0.01
+    gather_s: float = 0.05
     retry_s: float = 1.0
     check_every_s: float = 5.0
 
@@ -118,7 +118,7 @@ class Relay:
                 await _wait(stop, self._settings.gather_s)
 
     async def send_chunks(self, outbox: Outbox, topic: TopicWriter, enough: Callable[[], bool]) -> int:
-        """Send chunk after chunk of the oldest outbox rows until none is left, or `enough`; gives how many.
+        """Send chunk after chunk of the oldest outbox rows until one is not full or it is `enough`; how many.
 
         While a chunk is under way, the rows of the one before are deleted and the next one is read, which is
         sent once all of this one is acknowledged. On any failure what was not deleted is sent again.
@@ -140,9 +140,11 @@ class Relay:
         return count
 
     async def _turn(self, outbox: Outbox, told: "_Chunk | None", under_way: "_Chunk") -> Rows:
-        """What the outbox is asked while a chunk is under way."""
+        """What the outbox is asked while a chunk is under way; a chunk that is not full was the last."""
         if told is not None:
             await self._tell(outbox, told)
+        if len(under_way.rows) < self._settings.chunk:
+            return ()
         return await outbox.oldest(self._settings.chunk, under_way.positions)
 
     async def _tell(self, outbox: Outbox, chunk: "_Chunk") -> None:

@@ -26,8 +26,11 @@ LAG = Gauge(
 )
 RETRY_PARKED_S = 1.0
 RETRY_BATCH_S = 1.0
+LOOK_MS = 50
+"""The client looks for what was fetched at least so often: it sleeps as long after it found nothing."""
 GATHER_S = 0.05
-"""From the beginning of one batch to that of the next at least: a batch costs much, another record little."""
+MANY = 100
+"""Records that need not wait for others to share their transaction: a batch costs much, a record little."""
 
 
 class AllPartitions(RoundRobinPartitionAssignor):  # type: ignore[misc]
@@ -53,7 +56,8 @@ class Subscriber:
     """One member of a service's consumer group.
 
     `instance` names this replica for ever, so that its restart costs no rebalance; None: a dynamic member.
-    `batch` is how many records are handled together at most.
+    `batch` is how many records are handled together at most; while there are few, a batch begins `gather_s`
+    after the one before it at the earliest.
     """
 
     def __init__(
@@ -65,9 +69,10 @@ class Subscriber:
         bootstrap: str,
         instance: str | None,
         batch: int = 1000,
+        gather_s: float = GATHER_S,
     ) -> None:
         self._consumer = consumer
-        self._gather_s = GATHER_S if batch > 1 else 0.0
+        self._gather_s = gather_s if batch > 1 else 0.0
         self._group = group
         self._topics = topics
         self._bootstrap = bootstrap
@@ -84,7 +89,8 @@ class Subscriber:
             group_id=group,
             batch=True,
             max_records=batch,
-            batch_timeout_ms=20,
+            batch_timeout_ms=LOOK_MS,
+            fetch_max_wait_ms=int(2 * gather_s * 1000),  # some brokers look only twice in that time
             no_reply=True,
             ack_policy=AckPolicy.NACK_ON_ERROR,
             auto_offset_reset="earliest",
@@ -174,7 +180,8 @@ class Subscriber:
             )
             await asyncio.sleep(RETRY_BATCH_S)  # the broker client itself would try again without a pause
             raise
-        await asyncio.sleep(max(0.0, start + self._gather_s - clock()))
+        if len(batch) < MANY:
+            await asyncio.sleep(max(0.0, start + self._gather_s - clock()))
 
     async def _parse(self, records: Any) -> KafkaAckableMessage:
         """Hand the records on untouched: the default parser loses a batch over one bad header."""

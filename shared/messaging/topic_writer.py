@@ -14,6 +14,8 @@ from shared.events.envelope import Recorded
 from shared.messaging.cloudevents import KafkaRecord, Malformed, parse, to_headers
 from shared.messaging.topics import PARTITIONS, ensure_topics, partition_of, topic_of
 
+MANY = 50
+"""Events of a partition that are worth a request of their own."""
 LOOKS, LOOK_MS = 5, 500
 """How often and for how long a record is waited for that should be there."""
 
@@ -74,7 +76,8 @@ class KafkaTopicWriter:
                     sent.append((partition, first, await self._submit(batch, partition)))
                     batch, first = self._producer.create_batch(), event.event_id
             sent.append((partition, first, await self._submit(batch, partition)))
-            await asyncio.sleep(0)  # the broker may work on it while the next one is put together
+            if len(of_partition) >= MANY:
+                await asyncio.sleep(0)  # the broker may work on it while the next one is put together
         await asyncio.wait([future for _, _, future in sent])
         return [Acknowledged(partition, future.result().offset, first) for partition, first, future in sent]
 

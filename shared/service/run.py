@@ -221,6 +221,7 @@ def _subscriber(settings: Settings, store: Store, subscription: Subscription) ->
         bootstrap=settings.kafka_bootstrap_servers,
         instance=settings.instance,
         batch=settings.consumer_batch,
+        gather_s=settings.consumer_gather_s,
     )
 
 

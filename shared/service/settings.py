@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     pool_size: int = Field(10, ge=2, description="database connections at most")
     commands_together: int = Field(64, ge=1, description="commands that share a transaction at most")
     consumer_batch: int = Field(1000, ge=1, description="events that a consumer applies together at most")
+    consumer_gather_s: float = Field(
+        0.1, gt=0, le=10, description="seconds from one batch of few events to the next at least"
+    )
     relay_chunk: int = Field(5000, ge=1, description="events that the relay sends together at most")
     todo_concurrency: int = Field(16, ge=1, description="todo rows worked on at once")
     todo_lease_s: float = Field(30.0, gt=0, description="seconds one worker may take for a todo row")
