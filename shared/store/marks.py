@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 import orjson
 
 from shared.store.connection import Connection, Record
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Mark:
+class Mark(NamedTuple):
     """The last applied event of a stream; (0, 0) before the first."""
 
     epoch: int = 0
@@ -57,16 +57,29 @@ class Parked:
 
 
 async def lock_marks(connection: Connection, consumer: str, streams: Iterable[str]) -> dict[str, Mark]:
-    """The marks of `streams`, locked for this transaction in sorted order; missing ones start at (0, 0)."""
-    ordered = sorted(set(streams))
+    """The marks of `streams`, locked for this transaction; missing ones start at (0, 0).
+
+    Those that are there are locked in sorted order, then the missing ones are written in sorted order.
+    """
+    wanted = sorted(set(streams))
+    marks = await _lock(connection, consumer, wanted)
+    if new := [stream for stream in wanted if stream not in marks]:
+        written = await connection.fetch(_BEGIN, consumer, new)
+        marks |= {row["stream_id"]: Mark() for row in written}
+        marks |= await _lock(connection, consumer, [stream for stream in new if stream not in marks])
+    return {stream: marks[stream] for stream in wanted}
+
+
+_BEGIN = """
+INSERT INTO marks (consumer, stream_id, epoch, version)
+SELECT $1, s, 0, 0 FROM unnest($2::text[]) AS s ORDER BY s ON CONFLICT DO NOTHING RETURNING stream_id
+"""
+
+
+async def _lock(connection: Connection, consumer: str, ordered: Sequence[str]) -> dict[str, Mark]:
+    """The marks that are there, the last word of whoever had them before."""
     if not ordered:
         return {}
-    await connection.execute(
-        "INSERT INTO marks (consumer, stream_id, epoch, version) "
-        "SELECT $1, s, 0, 0 FROM unnest($2::text[]) AS s ORDER BY s ON CONFLICT DO NOTHING",
-        consumer,
-        ordered,
-    )
     rows = await connection.fetch(
         "SELECT stream_id, epoch, version FROM marks WHERE consumer = $1 AND stream_id = ANY($2::text[]) "
         "ORDER BY stream_id FOR UPDATE",

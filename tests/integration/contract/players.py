@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -146,7 +145,7 @@ async def _postpone(player: Player, session: Session, name: str, later: int) -> 
 async def _move(_player: Player, session: Session, *streams: str) -> Any:
     marks = await session.lock_marks(CONSUMER, streams)
     await session.move_marks(
-        CONSUMER, {stream: replace(mark, version=mark.version + 1) for stream, mark in marks.items()}
+        CONSUMER, {stream: mark._replace(version=mark.version + 1) for stream, mark in marks.items()}
     )
     return marks
 
