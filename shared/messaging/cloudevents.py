@@ -1,17 +1,20 @@
 """How an event travels: CloudEvents 1.0 in Kafka's binary mode, attributes as headers and JSON as value."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
+
+from pydantic import TypeAdapter
 
 from shared.events.envelope import TRACEPARENT, Actor, ActorKind, Recorded, event_id
 from shared.events.registry import Registry
 
 Headers = Sequence[tuple[str, bytes]]
 
+_uuid: Callable[[str], UUID] = TypeAdapter(UUID).validator.validate_python
+"""The same as `UUID`, many times as fast."""
 
 LONGEST_STREAM = 512
 """Characters of a stream id at most: marks and parked records are found by it."""
@@ -38,8 +41,7 @@ class Malformed(ValueError):  # noqa: N818 - what the record is
     """A record that does not even say which stream and version it belongs to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A record whose envelope is read and whose data is not yet decoded."""
 
     record: KafkaRecord
@@ -118,7 +120,7 @@ def parse(record: KafkaRecord) -> Incoming:
     would drop the right events that come later.
     """
     try:
-        headers = {name: value for name, value in record.headers if value is not None}
+        headers: dict[str, Any] = dict(record.headers)
         subject = headers["ce_subject"].decode()
         causation, trace = headers.get("ce_causationid"), headers.get("traceparent")
         version, epoch = int(headers["ce_sequence"]), int(headers["ce_epoch"])
@@ -130,7 +132,7 @@ def parse(record: KafkaRecord) -> Incoming:
             or len(subject) > LONGEST_STREAM
         ):
             raise Malformed(f"no event is number {version} of {subject[:100]!r} in epoch {epoch}")
-        identity = UUID(headers["ce_id"].decode())
+        identity = _uuid(headers["ce_id"].decode())
         if identity != event_id(epoch, subject, version):
             raise Malformed(f"{identity} is not event {version} of {subject} in epoch {epoch}")
         return Incoming(
@@ -142,8 +144,8 @@ def parse(record: KafkaRecord) -> Incoming:
             type=headers["ce_type"].decode(),
             schema_version=_schema_version(headers["ce_dataschema"]),
             occurred_at=_instant(headers["ce_time"].decode()),
-            correlation_id=UUID(headers["ce_correlationid"].decode()),
-            causation_id=UUID(causation.decode()) if causation else None,
+            correlation_id=_uuid(headers["ce_correlationid"].decode()),
+            causation_id=_uuid(causation.decode()) if causation else None,
             actor=_actor(headers["ce_actor"]),
             traceparent=_trace(trace) if trace is not None else None,
         )
