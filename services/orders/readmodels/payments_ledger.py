@@ -70,49 +70,51 @@ def _keys(event: Recorded[Any]) -> Sequence[Key]:
             return [(EntryKind.REFUND, event.data.refund_id)]
 
 
-def _fold(row: LedgerEntry | None, event: Recorded[Any], key: Key) -> LedgerEntry | None:
-    data = event.data
+def _fold(row: LedgerEntry | None, event: Recorded[Any], key: Key) -> LedgerEntry:
+    if row is not None:
+        return replace(row, at=event.occurred_at, **_changes(row, event.data))
     kind, entry_id = key
     assert isinstance(kind, EntryKind)
     assert isinstance(entry_id, UUID)
-    row = row or LedgerEntry(
+    begun = {"amount": 0, "status": "OPEN", "intent_id": getattr(event.data, "intent_id", None)}
+    return LedgerEntry(
         kind=kind,
         id=entry_id,
         order_id=UUID(key_of(event.stream)),
-        intent_id=getattr(data, "intent_id", None),
-        amount=0,
-        status="OPEN",
         at=event.occurred_at,
+        **{**begun, **_changes(None, event.data)},
     )
-    row = replace(row, at=event.occurred_at)
+
+
+def _changes(row: LedgerEntry | None, data: Any) -> dict[str, Any]:
+    """What an event says about its entry, `at` left out."""
     match data:
         case PaymentRequested(amount=amount):
-            return replace(row, amount=amount)
+            return {"amount": amount}
         case PaymentAuthorized(amount=amount, provider_ref=ref):
-            return replace(row, amount=amount, status="AUTHORIZED", provider_ref=ref)
+            return {"amount": amount, "status": "AUTHORIZED", "provider_ref": ref}
         case LatePaymentReceived(kind=LatePaymentKind.AUTHORIZED, amount=amount, provider_ref=ref):
-            return replace(row, amount=amount, status="AUTHORIZED", provider_ref=ref, late=True)
+            return {"amount": amount, "status": "AUTHORIZED", "provider_ref": ref, "late": True}
         case LatePaymentReceived(amount=amount, provider_ref=ref):
-            return replace(row, amount=amount, status="DONE", provider_ref=ref, late=True)
+            return {"amount": amount, "status": "DONE", "provider_ref": ref, "late": True}
         case PaymentDeclined():
-            return replace(row, status="CLOSED")
+            return {"status": "CLOSED"}
         case PaymentVoided(amount=amount, provider_ref=ref):
-            return replace(
-                row, amount=row.amount + amount, status="DONE", provider_ref=ref or row.provider_ref
-            )
+            before, its_ref = (row.amount, row.provider_ref) if row else (0, None)
+            return {"amount": before + amount, "status": "DONE", "provider_ref": ref or its_ref}
         case CaptureRequested(amount=amount) | RefundRequested(amount=amount):
-            return replace(row, amount=amount, status="REQUESTED")
+            return {"amount": amount, "status": "REQUESTED"}
         case PaymentCaptured(amount=amount, provider_ref=ref):
-            return replace(row, amount=amount, status="DONE", provider_ref=ref)
+            return {"amount": amount, "status": "DONE", "provider_ref": ref}
         case CaptureFailed(final=final):
-            return replace(row, status="FAILED" if final else "REQUESTED")
+            return {"status": "FAILED" if final else "REQUESTED"}
         case RefundIssued(amount=amount, allocations=parts):
             refs = " ".join(dict.fromkeys(part.provider_ref for part in parts))
-            return replace(row, amount=amount, status="DONE", provider_ref=refs or None)
+            return {"amount": amount, "status": "DONE", "provider_ref": refs or None}
         case RefundFailed(amount=amount):
-            return replace(row, amount=amount, status="FAILED")
+            return {"amount": amount, "status": "FAILED"}
         case _:
-            return row
+            return {}
 
 
 PAYMENTS_LEDGER = ReadModel(
