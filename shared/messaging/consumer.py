@@ -6,11 +6,12 @@
 
 import asyncio
 import random
+from bisect import bisect_left
 from collections import Counter as Counted
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import asyncpg
 import structlog
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 FIRST_RETRY = timedelta(seconds=1)
 LONGEST_RETRY = timedelta(minutes=5)
+TURN = 50
+"""Records that are read before other tasks have their turn."""
 
 APPLIED = Counter("orderflow_events_applied", "Events of other services applied", ["consumer", "type"])
 PASSED_OVER = Counter(
@@ -97,18 +100,32 @@ class _Batch:
 class Consumer:
     """Applies records to one service's store. Any number of replicas may run; marks keep them apart."""
 
-    def __init__(self, store: Store, subscription: Subscription) -> None:
+    def __init__(self, store: Store, subscription: Subscription, *, together: int = 1000) -> None:
         self._store = store
         self._sub = subscription
+        self._together = together
 
     async def handle_batch(self, records: Sequence[KafkaRecord]) -> None:
         """Apply records in order; when it returns, every one is applied, dropped or parked for good.
 
-        Raises only when the database is away; then nothing is lost if the same records come again.
+        Raises only when the database is away; then nothing is lost if the same records come again. More
+        than `together` are applied in parts: while the database works for one, the next is read.
         """
+        parts = [records[n : n + self._together] for n in range(0, len(records), self._together)]
+        ahead = [asyncio.create_task(self._read(part)) for part in parts[:1]]
+        try:
+            for n, part in enumerate(parts):
+                read = await ahead.pop()
+                ahead += [asyncio.create_task(self._read(part)) for part in parts[n + 1 : n + 2]]
+                await self._apply_part(part, read)
+        finally:
+            for task in ahead:
+                task.cancel()
+
+    async def _apply_part(self, records: Sequence[KafkaRecord], read: "_Read") -> None:
         BATCH_SIZE.labels(self._sub.consumer).observe(len(records))
         try:
-            await self._apply_again_on_conflict(records)
+            await self._again_on_conflict(lambda serial: self._apply(read, serial))
         except CONNECTION_LOST:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the other events must flow
@@ -128,16 +145,14 @@ class Consumer:
     async def _apply_alone(self, record: KafkaRecord) -> None:
         """One record in its own transaction; if that fails for a reason of its own, it is parked."""
         try:
-            await self._apply_again_on_conflict([record])
+            read = await self._read([record])
+            await self._again_on_conflict(lambda serial: self._apply(read, serial))
         except (*CONNECTION_LOST, *TRY_AGAIN):
             raise
         except Exception as error:
             log.exception("event_failed", topic=record.topic, offset=record.offset)
             failure = error
             await self._again_on_conflict(lambda serial: self._park_failed(record, failure, serial))
-
-    async def _apply_again_on_conflict(self, records: Sequence[KafkaRecord]) -> None:
-        await self._again_on_conflict(lambda serial: self._apply(records, serial))
 
     async def _again_on_conflict(self, work: Callable[[bool], Any]) -> None:
         """Conflicts and deadlocks say nothing about the events: try for as long as it takes."""
@@ -150,13 +165,27 @@ class Consumer:
                 attempt += 1
                 await asyncio.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 8)))  # noqa: S311 - jitter
 
-    async def _apply(self, records: Sequence[KafkaRecord], serial: bool) -> None:
-        incoming, malformed = _parse_all(records, self._store.clock())
-        reactions = {id(item): self._reactions(item) for item in incoming}
-        streams = {item.stream for item in incoming}
+    async def _read(self, records: Sequence[KafkaRecord]) -> "_Read":
+        """What the records say and what follows from it, while others have their turns in between."""
+        incoming: list[tuple[Incoming, _Reactions]] = []
+        malformed: list[Parked] = []
+        for n, record in enumerate(records, start=1):
+            try:
+                item = parse(record)
+            except Malformed as error:
+                malformed.append(_unreadable(record, error, self._store.clock()))
+            else:
+                incoming.append((item, self._reactions(item)))
+            if n % TURN == 0:
+                await asyncio.sleep(0)
+        return _Read(incoming, malformed)
+
+    async def _apply(self, read: "_Read", serial: bool) -> None:
+        incoming, malformed = read
+        streams = {item.stream for item, _ in incoming}
         prefetch = {
             stream
-            for _, wanted in reactions.values()
+            for _, (_, wanted) in incoming
             for do in wanted
             if isinstance(do, Do)
             for stream in self._sub.streams(do.command)
@@ -168,8 +197,8 @@ class Consumer:
                 waiting=await uow.session.parked_of(self._sub.consumer, streams),
             )
             await uow.prefetch(prefetch)
-            for item in incoming:
-                await self._take(batch, item, reactions[id(item)])
+            for item, reactions in incoming:
+                await self._take(batch, item, reactions)
             await self._write(batch, malformed)
         self._count(batch, malformed)
 
@@ -295,17 +324,25 @@ class Consumer:
         consumer, now = self._sub.consumer, self._store.clock()
         for type_name, count in Counted(event.type for event in batch.applied).items():
             APPLIED.labels(consumer, type_name).inc(count)
-        age = AGE.labels(consumer)
-        for event in batch.applied:
-            age.observe(max(0.0, (now - event.occurred_at).total_seconds()))
-        for reason in batch.passed_over:
-            PASSED_OVER.labels(consumer, reason).inc()
+        observe_all(
+            AGE.labels(consumer),
+            [max(0.0, (now - event.occurred_at).total_seconds()) for event in batch.applied],
+        )
+        for reason, count in Counted(batch.passed_over).items():
+            PASSED_OVER.labels(consumer, reason).inc(count)
         for parked in [*batch.park.values(), *malformed]:
             PARKED.labels(consumer, parked.reason).inc()
 
 
 _Reactions = tuple[Recorded[Any] | Exception | None, tuple[Do | Wanted, ...]]
 _NOTHING: _Reactions = (None, ())
+
+
+class _Read(NamedTuple):
+    """Readable records in order with their reactions, and the damaged ones, which only a person can end."""
+
+    incoming: list[tuple[Incoming, _Reactions]]
+    malformed: list[Parked]
 
 
 def stored(record: KafkaRecord) -> StoredRecord:
@@ -321,23 +358,20 @@ def _cause_of(event: Incoming | Recorded[Any]) -> Cause:
     )
 
 
-def _parse_all(records: Sequence[KafkaRecord], now: datetime) -> tuple[list[Incoming], list[Parked]]:
-    """Readable records in order, and the damaged ones as parked rows that only a person can end."""
-    incoming: list[Incoming] = []
-    malformed: list[Parked] = []
-    for record in records:
-        try:
-            incoming.append(parse(record))
-        except Malformed as error:
-            malformed.append(
-                Parked(
-                    stream=f"!{record.topic}/{record.partition}",
-                    version=record.offset,
-                    record=stored(record),
-                    reason=Reason.MALFORMED,
-                    error=str(error),
-                    attempts=1,
-                    retry_at=now,
-                )
-            )
-    return incoming, malformed
+def observe_all(histogram: Histogram, values: Sequence[float]) -> None:
+    """The same as `observe` for each value, at a tenth of the cost."""
+    for place, count in Counted(bisect_left(histogram._upper_bounds, value) for value in values).items():
+        histogram._buckets[place].inc(count)
+    histogram._sum.inc(sum(values))
+
+
+def _unreadable(record: KafkaRecord, error: Malformed, now: datetime) -> Parked:
+    return Parked(
+        stream=f"!{record.topic}/{record.partition}",
+        version=record.offset,
+        record=stored(record),
+        reason=Reason.MALFORMED,
+        error=str(error),
+        attempts=1,
+        retry_at=now,
+    )

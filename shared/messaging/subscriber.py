@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 LAG = Gauge(
     "orderflow_consumer_lag_events", "Events in assigned partitions not yet fetched", ["consumer", "topic"]
 )
+AHEAD = 2
+"""Batches that are fetched together, so that one can be read while another is applied."""
 RETRY_PARKED_S = 1.0
 RETRY_BATCH_S = 1.0
 LOOK_MS = 50
@@ -88,7 +90,7 @@ class Subscriber:
             *topics,
             group_id=group,
             batch=True,
-            max_records=batch,
+            max_records=batch * AHEAD if batch > 1 else 1,
             batch_timeout_ms=LOOK_MS,
             fetch_max_wait_ms=int(2 * gather_s * 1000),  # some brokers look only twice in that time
             no_reply=True,

@@ -215,7 +215,7 @@ def _relay(service: Service[S], settings: S, store: Store) -> Relay:
 
 def _subscriber(settings: Settings, store: Store, subscription: Subscription) -> Subscriber:
     return Subscriber(
-        Consumer(store, subscription),
+        Consumer(store, subscription, together=settings.consumer_batch),
         group=subscription.consumer,
         topics=subscription.topics,
         bootstrap=settings.kafka_bootstrap_servers,

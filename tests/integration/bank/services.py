@@ -139,18 +139,16 @@ class Auditor:
             epoch=1,
             clock=self.clock,
         )
-        self.consumer = Consumer(
-            self.store,
-            Subscription(
-                consumer=self.name,
-                topics=topics,
-                registry=self.foreign,
-                execute=execute_tally,
-                react=self.auditing.react,
-                streams=lambda command: [TALLY.stream(command.owner)],
-                read_models=[ACCOUNT_ROWS, HOLDINGS, OVERVIEW],
-            ),
+        self.subscription = Subscription(
+            consumer=self.name,
+            topics=topics,
+            registry=self.foreign,
+            execute=execute_tally,
+            react=self.auditing.react,
+            streams=lambda command: [TALLY.stream(command.owner)],
+            read_models=[ACCOUNT_ROWS, HOLDINGS, OVERVIEW],
         )
+        self.consumer = Consumer(self.store, self.subscription)
 
     def subscriber(self, broker: Broker, *, instance: str | None = None) -> Subscriber:
         return Subscriber(

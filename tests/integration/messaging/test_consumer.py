@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from shared.messaging.consumer import Consumer
 from shared.store import marks
 from shared.store.errors import CONNECTION_LOST
 from shared.store.marks import StoredRecord
@@ -78,6 +79,18 @@ async def test_duplicates_change_nothing(teller: Teller, auditor: Auditor) -> No
 
 async def test_a_record_twice_in_one_batch_counts_once(teller: Teller, auditor: Auditor) -> None:
     await auditor.consumer.handle_batch([r for record in await a_day(teller) for r in (record, record)])
+
+    await everything_once(auditor)
+
+
+@pytest.mark.parametrize("together", [1, 2, 3, 7, 8])
+async def test_more_records_than_go_together_are_applied_in_parts(
+    teller: Teller, auditor: Auditor, together: int
+) -> None:
+    consumer = Consumer(auditor.store, auditor.subscription, together=together)
+    records = await a_day(teller)
+
+    await consumer.handle_batch([*reversed(records[2:]), *records])
 
     await everything_once(auditor)
 
