@@ -36,7 +36,8 @@ from shared.service.clock import utc_now
 from shared.service.settings import Settings
 from shared.store.connection import open_pool
 from shared.store.postgres import Postgres
-from shared.store.unit_of_work import Definition, Store, UnitOfWork
+from shared.store.store import Definition, Store
+from shared.store.unit_of_work import UnitOfWork
 
 AT_ONCE = 1_000
 RAW = "bare INSERT"

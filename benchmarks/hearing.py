@@ -25,7 +25,8 @@ from shared.service.clock import utc_now
 from shared.service.collector import calm_collector
 from shared.store.connection import open_pool
 from shared.store.postgres import Postgres
-from shared.store.unit_of_work import Definition, Store, UnitOfWork
+from shared.store.store import Definition, Store
+from shared.store.unit_of_work import UnitOfWork
 
 EVENTS = 100_000
 ONE_BY_ONE = 2_000

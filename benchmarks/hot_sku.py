@@ -38,7 +38,8 @@ from shared.service.settings import Settings
 from shared.store.connection import Pool, open_pool
 from shared.store.marks import StoredRecord
 from shared.store.postgres import Postgres
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.store import Store
+from shared.store.unit_of_work import UnitOfWork
 
 UNITS = 10_000
 ORDERS = 12_000

@@ -16,7 +16,7 @@ from shared.messaging.topics import topic_of
 from shared.store import streams
 from shared.store.connection import Connection, connect
 from shared.store.readmodel import ReadModel
-from shared.store.unit_of_work import Definition
+from shared.store.store import Definition
 
 CHUNK = 500
 PAGE = 1000

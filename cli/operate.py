@@ -25,7 +25,7 @@ from shared.store.connection import open_pool
 from shared.store.migrate import migrate, provision
 from shared.store.outbox import PostgresOutbox
 from shared.store.rebuild import rebuild
-from shared.store.unit_of_work import Definition
+from shared.store.store import Definition
 
 
 async def migrate_all(

@@ -17,7 +17,7 @@ from shared.messaging.topics import topic_of
 from shared.service.clock import utc_now
 from shared.store.connection import Connection, connect
 from shared.store.errors import CONNECTION_LOST
-from shared.store.unit_of_work import Definition
+from shared.store.store import Definition
 
 POLL_S = 0.25
 

@@ -21,7 +21,7 @@ from shared.service.http import joined
 from shared.service.run import Service, Wired
 from shared.service.settings import Settings
 from shared.service.vault import Vault
-from shared.store.unit_of_work import Definition, Store
+from shared.store.store import Definition, Store
 from shared.store.worker import Duties
 
 

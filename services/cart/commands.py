@@ -15,7 +15,8 @@ from services.cart.readmodels.products import PRODUCTS
 from shared.domain import Rejected, key_of
 from shared.events.envelope import SYSTEM, Cause
 from shared.store.session import Session
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.store import Store
+from shared.store.unit_of_work import UnitOfWork
 
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 """From when the first policy holds: before any cart."""

@@ -29,7 +29,8 @@ from shared.events.envelope import Actor, ActorKind
 from shared.service.auth import ANYONE, STAFF, Authenticator, issue
 from shared.service.commands import Outcome, require_version, respond, run_command
 from shared.service.fields import Currency, Locale, LongText, Sku
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.store import Store
+from shared.store.unit_of_work import UnitOfWork
 
 CUSTOMERS = frozenset({ActorKind.CUSTOMER})
 

@@ -19,7 +19,8 @@ from shared.events.envelope import Actor
 from shared.service.auth import STAFF, Authenticator
 from shared.service.commands import Outcome, require_version, respond, run_command
 from shared.service.fields import Sku
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.store import Store
+from shared.store.unit_of_work import UnitOfWork
 
 
 class ReceiptLine(BaseModel):

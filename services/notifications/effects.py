@@ -28,8 +28,8 @@ from shared.events.returns import ReturnDeclined
 from shared.service.vault import Vault
 from shared.store.connection import Connection
 from shared.store.gathering import Gathering
+from shared.store.store import Store
 from shared.store.todo import Todo
-from shared.store.unit_of_work import Store
 from shared.store.worker import LONGEST_RETRY_S, Unavailable
 
 WAITING = Gauge("orderflow_mails_waiting", "Mails that are not sent yet, by how long they wait", ["age"])

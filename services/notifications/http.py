@@ -11,7 +11,8 @@ from shared.domain import Rejected
 from shared.events.envelope import Actor
 from shared.service.auth import STAFF, Authenticator
 from shared.service.commands import Outcome, run_command
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.store import Store
+from shared.store.unit_of_work import UnitOfWork
 
 _PAGE = """
 ($1::uuid IS NULL OR order_id = $1) AND ($2::text IS NULL OR status = $2)

@@ -26,7 +26,8 @@ from shared.service.auth import Authenticator
 from shared.service.http import joined
 from shared.service.run import Service, Wired
 from shared.service.vault import Vault
-from shared.store.unit_of_work import Definition, Store, UnitOfWork
+from shared.store.store import Definition, Store
+from shared.store.unit_of_work import UnitOfWork
 from shared.store.worker import Duties
 
 

@@ -26,8 +26,8 @@ from services.orders.psp import PaymentProvider, ProviderIntent, Refused, Standi
 from services.orders.reactions import call_of
 from shared.domain import Decider
 from shared.events.orders import DeclineCode, OrderEvent, OrderPlaced, RefundFailureCode
+from shared.store.store import Store
 from shared.store.todo import Todo
-from shared.store.unit_of_work import Store
 from shared.store.worker import Effect, Unavailable
 
 Outcome = Sequence[OrderCommand]

@@ -29,7 +29,8 @@ from shared.events.orders import DeliveryProof
 from shared.service.auth import ANYONE, STAFF, Authenticator
 from shared.service.commands import Outcome, require_version, run_command
 from shared.service.fields import ShortText
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.store import Store
+from shared.store.unit_of_work import UnitOfWork
 
 WebAddress = Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s\x00-\x1f\x7f<>\"]+$")]
 

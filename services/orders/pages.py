@@ -25,7 +25,7 @@ from shared.service.commands import Outcome, respond
 from shared.service.problems import Problem
 from shared.service.vault import Vault
 from shared.store.session import Session
-from shared.store.unit_of_work import Store
+from shared.store.store import Store
 from shared.store.worker import Unavailable
 
 Limit = Annotated[int, Query(ge=1, le=500)]

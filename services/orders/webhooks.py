@@ -29,7 +29,8 @@ from shared.service.problems import Problem
 from shared.store import todo
 from shared.store.connection import Connection
 from shared.store.readmodel import Table
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.store import Store
+from shared.store.unit_of_work import UnitOfWork
 from shared.store.worker import Execute
 
 log = structlog.get_logger(__name__)

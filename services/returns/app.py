@@ -24,7 +24,7 @@ from shared.messaging.topics import topic_of
 from shared.service.auth import Authenticator
 from shared.service.run import Service, Wired
 from shared.service.vault import Vault
-from shared.store.unit_of_work import Definition, Store
+from shared.store.store import Definition, Store
 from shared.store.worker import Duties
 
 

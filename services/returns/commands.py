@@ -35,7 +35,8 @@ from services.returns.domain.returns import (
 )
 from shared.domain import Rejected
 from shared.events.envelope import Cause
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.store import Store
+from shared.store.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

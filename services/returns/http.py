@@ -42,7 +42,8 @@ from shared.service.fields import LongText
 from shared.service.http import joined
 from shared.service.problems import Problem
 from shared.service.vault import Vault
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.store import Store
+from shared.store.unit_of_work import UnitOfWork
 
 MOST_LINES = 1000
 

@@ -15,7 +15,8 @@ from shared.events.returns import PolicyText, RefundShipping
 from shared.service.auth import ADMINS, Authenticator
 from shared.service.commands import Outcome, require_version, respond, run_command
 from shared.service.fields import Currency, ShortText
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.store import Store
+from shared.store.unit_of_work import UnitOfWork
 
 PageText = Annotated[str, StringConstraints(max_length=20_000, pattern=r"^[^\x00]*$")]
 FAR_OUT = 10**15

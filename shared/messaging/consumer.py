@@ -24,8 +24,9 @@ from shared.messaging.cloudevents import Incoming, KafkaRecord, Malformed, parse
 from shared.store.errors import CONNECTION_LOST, TRY_AGAIN
 from shared.store.marks import Mark, Parked, Reason, StoredRecord
 from shared.store.readmodel import ReadModel
+from shared.store.store import Store
 from shared.store.todo import Wanted
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
 

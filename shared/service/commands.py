@@ -15,7 +15,8 @@ from shared.events.envelope import TRACEPARENT, Actor, Cause
 from shared.service.problems import Problem
 from shared.store.errors import KeyReused
 from shared.store.idempotency import Answer
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.store import Store
+from shared.store.unit_of_work import UnitOfWork
 
 LONGEST_KEY = 255
 

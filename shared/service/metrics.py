@@ -12,7 +12,7 @@ from prometheus_client import Gauge
 from shared.store.connection import Connection
 from shared.store.errors import CONNECTION_LOST
 from shared.store.idempotency import forget_old
-from shared.store.unit_of_work import Store
+from shared.store.store import Store
 
 log = structlog.get_logger(__name__)
 

@@ -34,7 +34,7 @@ from shared.store.errors import CONNECTION_LOST
 from shared.store.migrate import all_migrations, missing_migrations
 from shared.store.outbox import open_outbox
 from shared.store.postgres import Postgres
-from shared.store.unit_of_work import Definition, Store
+from shared.store.store import Definition, Store
 from shared.store.worker import Duties, Worker
 
 log = structlog.get_logger(__name__)

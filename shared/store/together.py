@@ -16,7 +16,8 @@ from shared.events.envelope import Cause
 from shared.store.errors import CONNECTION_LOST
 
 if TYPE_CHECKING:
-    from shared.store.unit_of_work import Store, UnitOfWork
+    from shared.store.store import Store
+    from shared.store.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 

@@ -15,8 +15,9 @@ from pydantic import TypeAdapter
 from shared.domain import Rejected, category_of, key_of
 from shared.events.envelope import Cause
 from shared.store.errors import CONNECTION_LOST, LeaseLost
+from shared.store.store import Store
 from shared.store.todo import Kind, Todo, Wanted
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger(__name__)
 

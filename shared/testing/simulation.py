@@ -24,7 +24,7 @@ from shared.messaging.consumer import Consumer, Subscription
 from shared.messaging.relay import Relay, RelaySettings
 from shared.service.http import create_app
 from shared.service.run import Wired
-from shared.store.unit_of_work import Definition, Store
+from shared.store.store import Definition, Store
 from shared.store.worker import Worker
 from shared.testing.broker import SESSION_TIMEOUT_S, Broker, Member, memory_topic
 from shared.testing.memory.database import Database, Wire

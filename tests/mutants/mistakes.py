@@ -17,6 +17,7 @@ STREAMS = "shared/store/streams.py"
 TODO = "shared/store/todo.py"
 TOGETHER = "shared/store/together.py"
 UNIT_OF_WORK = "shared/store/unit_of_work.py"
+STORE = "shared/store/store.py"
 WORKER = "shared/store/worker.py"
 MAILS = "services/notifications/effects.py"
 PAYMENTS = "services/orders/effects.py"
@@ -233,7 +234,7 @@ REMEMBERING = (
     Mutant(
         name="stale-retry",
         mistake="After a conflict the state of the first try is decided on again.",
-        file=UNIT_OF_WORK,
+        file=STORE,
         old="async with self.unit_of_work(cause, lock=lock) as uow:",
         new=(
             "async with self.unit_of_work(cause, lock=lock) as uow:\n"
@@ -268,7 +269,7 @@ REMEMBERING = (
     Mutant(
         name="snapshot-of-nothing",
         mistake="The state that a rolled back unit of work came to is kept.",
-        file=UNIT_OF_WORK,
+        file=STORE,
         old="self.snapshots.drop(touched)",
         new="self.snapshots.keep(uow.snapshots)",
         caught_by=(f"{T_SNAPSHOTS}::test_a_unit_that_fails_leaves_nothing_behind",),

@@ -21,7 +21,8 @@ from shared.store.connection import Pool, open_pool
 from shared.store.marks import StoredRecord
 from shared.store.outbox import PostgresOutbox, open_outbox
 from shared.store.postgres import Postgres
-from shared.store.unit_of_work import Definition, Store, UnitOfWork
+from shared.store.store import Definition, Store
+from shared.store.unit_of_work import UnitOfWork
 from shared.store.worker import Duties, Worker
 from tests.backends import Broker
 from tests.conftest import Database

@@ -26,7 +26,8 @@ from shared.store import marks
 from shared.store.connection import open_pool
 from shared.store.marks import StoredRecord
 from shared.store.postgres import Postgres
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.store import Store
+from shared.store.unit_of_work import UnitOfWork
 from tests.conftest import MakeDatabase
 from tests.integration.bank.services import Clock
 from tests.integration.fuzz.platform import SERVICES, settings_of

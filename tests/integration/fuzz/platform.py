@@ -12,7 +12,7 @@ from services.returns.app import SERVICE as RETURNS
 from shared.service.clock import utc_now
 from shared.service.http import create_app
 from shared.service.run import Service
-from shared.store.unit_of_work import Store
+from shared.store.store import Store
 
 SERVICES: dict[str, Service[Any]] = {
     service.name: service for service in (CART, ORDERS, INVENTORY, RETURNS, NOTIFICATIONS)

@@ -15,7 +15,8 @@ from shared.messaging.topic_writer import Acknowledged
 from shared.store.errors import Conflict
 from shared.store.outbox import PostgresOutbox
 from shared.store.postgres import Postgres
-from shared.store.unit_of_work import Definition, Store, UnitOfWork
+from shared.store.store import Definition, Store
+from shared.store.unit_of_work import UnitOfWork
 from tests.integration.bank import accounts
 from tests.integration.bank.accounts import ACCOUNT, ACCOUNT_ROWS, HOLDINGS, Deposit, Open
 from tests.integration.bank.services import Teller, execute_account

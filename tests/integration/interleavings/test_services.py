@@ -27,7 +27,8 @@ from shared.events.orders import RefundCause
 from shared.store.connection import open_pool
 from shared.store.errors import Conflict
 from shared.store.postgres import Postgres
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.store import Store
+from shared.store.unit_of_work import UnitOfWork
 from shared.testing.scenario import NOW
 from tests.conftest import MakeDatabase
 from tests.integration.fuzz.platform import SERVICES, settings_of

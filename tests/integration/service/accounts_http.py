@@ -12,7 +12,8 @@ from shared.events.envelope import Actor, ActorKind
 from shared.service.auth import ANYONE, Authenticator, issue
 from shared.service.commands import Outcome, require_version, run_command
 from shared.service.http import create_app
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.store import Store
+from shared.store.unit_of_work import UnitOfWork
 from tests.integration.bank.accounts import ACCOUNT, Withdraw
 from tests.integration.bank.services import Teller
 

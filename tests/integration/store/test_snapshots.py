@@ -11,7 +11,8 @@ from shared.events.registry import Registry
 from shared.store.errors import Conflict
 from shared.store.postgres import PostgresSession
 from shared.store.snapshots import Snapshot, Snapshots
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.store import Store
+from shared.store.unit_of_work import UnitOfWork
 from tests.integration.bank.accounts import ACCOUNT, Deposit, Open
 from tests.integration.bank.services import Teller, execute_account
 

@@ -15,8 +15,9 @@ from shared.messaging.consumer import Consumer, Do, Subscription
 from shared.messaging.relay import Relay, RelaySettings
 from shared.messaging.topics import partition_of, topic_of
 from shared.store.marks import StoredRecord
+from shared.store.store import Definition, Store
 from shared.store.todo import Todo, Wanted
-from shared.store.unit_of_work import Definition, Store, UnitOfWork
+from shared.store.unit_of_work import UnitOfWork
 from shared.store.worker import Duties, Worker
 from shared.testing.broker import Broker, memory_topic
 from shared.testing.memory.database import Database, quiet

@@ -21,7 +21,7 @@ from shared.service.settings import Settings
 from shared.store.connection import open_pool
 from shared.store.postgres import Postgres
 from shared.store.rebuild import Rebuilt, rebuild
-from shared.store.unit_of_work import Store
+from shared.store.store import Store
 from tests.conftest import Database
 
 TOKEN_KEY = "a key that signs the tokens of these tests"

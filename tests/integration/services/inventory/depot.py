@@ -28,7 +28,8 @@ from shared.store.connection import open_pool
 from shared.store.marks import StoredRecord
 from shared.store.postgres import Postgres
 from shared.store.rebuild import Chunk, Rebuilt, rebuild
-from shared.store.unit_of_work import Store, UnitOfWork
+from shared.store.store import Store
+from shared.store.unit_of_work import UnitOfWork
 from tests.conftest import Database
 
 TOKEN_KEY = "a key that signs the tokens of these tests"

@@ -80,7 +80,7 @@ from shared.service.vault import Vault
 from shared.store.connection import open_pool
 from shared.store.marks import StoredRecord
 from shared.store.postgres import Postgres
-from shared.store.unit_of_work import Store
+from shared.store.store import Store
 from shared.store.worker import Worker
 from tests.conftest import Database
 from tests.integration.bank.services import Clock

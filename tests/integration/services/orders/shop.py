@@ -42,7 +42,7 @@ from shared.store.connection import open_pool
 from shared.store.marks import StoredRecord
 from shared.store.postgres import Postgres
 from shared.store.rebuild import Rebuilt, rebuild
-from shared.store.unit_of_work import Store
+from shared.store.store import Store
 from shared.store.worker import Duties, Unavailable, Worker
 from tests.conftest import Database
 from tests.integration.sandbox.shop import Shop as Letterbox

@@ -27,7 +27,7 @@ from shared.store.marks import StoredRecord
 from shared.store.postgres import Postgres
 from shared.store.readmodel import ReadModel
 from shared.store.rebuild import Rebuilt, rebuild
-from shared.store.unit_of_work import Store
+from shared.store.store import Store
 from shared.store.worker import Worker
 from tests.conftest import Database
 from tests.integration.services.returns.orders import Order
