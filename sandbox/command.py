@@ -5,16 +5,18 @@ Every child leads a session of its own and dies with its parent (see `exec_child
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox import exec_child
 
+FIRST_PORT, LAST_PORT = 20_000, 32_000
 Probe = Callable[[], Awaitable[bool]]
 """Answers whether a program does its work now. Never raises."""
 
@@ -104,15 +106,17 @@ def last_line(log: Path) -> str:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Ports of 127.0.0.1 that nobody listens on now, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return tuple(each.getsockname()[1] for each in sockets)
-    finally:
-        for each in sockets:
-            each.close()
+    """So many ports of 127.0.0.1 in a row that nobody listens on now.
+
+    They lie below those that systems give to clients, so that no connection takes one before it is used.
+    """
+    while True:
+        first = random.randrange(FIRST_PORT, LAST_PORT - count)
+        ports = tuple(range(first, first + count))
+        with suppress(OSError), ExitStack() as probes:
+            for port in ports:
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return ports
 
 
 def claim_port(port: int, what: str, host: str = "127.0.0.1") -> int:

@@ -58,7 +58,7 @@ def until_line(process: "subprocess.Popen[str]", beginning: str) -> None:
 def test_a_platform_stays_up_is_worked_with_and_ends_on_ctrl_c(folder: Path) -> None:
     day = folder / "day.csv"
     day.write_text(SHORT)
-    base = str(free_ports(1)[0])
+    base = str(free_ports(12)[0])
     command = [*ORDERFLOW, "up", "--base-port", base]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as up:
         try:
