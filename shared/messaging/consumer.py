@@ -9,6 +9,7 @@ import random
 from bisect import bisect_left
 from collections import Counter as Counted
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
@@ -122,6 +123,25 @@ class Consumer:
         finally:
             for task in ahead:
                 task.cancel()
+
+    async def unheard(self, records: Iterable[KafkaRecord]) -> list[KafkaRecord]:
+        """Those of `records` that were never here: neither applied nor passed over nor parked.
+
+        One that is too damaged to name its stream is taken for heard.
+        """
+        items: list[Incoming] = []
+        for record in records:
+            with suppress(Malformed):
+                items.append(parse(record))
+        streams = {item.stream for item in items}
+        async with self._store.session() as session:
+            marks = await session.lock_marks(self._sub.consumer, streams)
+            waiting = await session.parked_of(self._sub.consumer, streams)
+        return [
+            item.record
+            for item in items
+            if (item.epoch, item.version) > marks[item.stream] and (item.stream, item.version) not in waiting
+        ]
 
     async def _apply_part(self, records: Sequence[KafkaRecord], read: "_Read") -> None:
         BATCH_SIZE.labels(self._sub.consumer).observe(len(records))

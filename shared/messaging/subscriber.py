@@ -16,6 +16,7 @@ from prometheus_client import Gauge
 
 from shared.messaging.cloudevents import KafkaRecord
 from shared.messaging.consumer import Consumer
+from shared.messaging.places import Places
 from shared.messaging.topics import PARTITIONS, ensure_topics
 from shared.store.errors import CONNECTION_LOST
 
@@ -78,6 +79,7 @@ class Subscriber:
         self._group = group
         self._topics = topics
         self._bootstrap = bootstrap
+        self._places = Places(consumer, bootstrap)
         self._broker = KafkaBroker(
             bootstrap,
             consumer_only=True,
@@ -148,12 +150,14 @@ class Subscriber:
         return False
 
     async def _look_after(self) -> None:
-        """Retry parked records and measure the lag; a lost database only postpones this."""
+        """Retry parked records and measure the lag; a lost database or broker only postpones this."""
+        kafka = self._subscription.consumer
         try:
             await self._consumer.retry_parked()
-        except CONNECTION_LOST as error:
-            log.warning("parked_not_retried", group=self._group, error=repr(error))
-        kafka = self._subscription.consumer
+            if kafka is not None:
+                await self._places.look(kafka)
+        except (KafkaError, *CONNECTION_LOST) as error:
+            log.warning("not_looked_after", group=self._group, error=repr(error))
         if kafka is None:
             return
         lag = dict.fromkeys(self._topics, 0)
@@ -170,9 +174,11 @@ class Subscriber:
         clock = asyncio.get_running_loop().time
         start = clock()
         try:
+            await self._places.look(self._subscription.consumer, batch)
             await self._consumer.handle_batch(batch)
         except Exception as error:
-            lost = isinstance(error, CONNECTION_LOST)
+            self._places.forget()
+            lost = isinstance(error, (KafkaError, *CONNECTION_LOST))
             log.log(
                 logging.WARNING if lost else logging.ERROR,
                 "batch_waits",

@@ -1,7 +1,7 @@
 """Reads topics without a group: for rebuilds, proofs and people, never disturbing a consumer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -12,6 +12,8 @@ from shared.messaging.cloudevents import Incoming, KafkaRecord, Malformed, parse
 from shared.messaging.topics import PARTITIONS
 from shared.store.connection import Connection
 
+RECORD_LOOKS, RECORD_LOOK_MS = 5, 500
+"""How often and for how long a record is waited for that should be there."""
 LOOKS = 4
 SILENT_POLLS = 20
 
@@ -54,6 +56,39 @@ async def read_topics(
             behind = {tp for tp in behind if offsets.get(tp, 0) < ends[tp]}
     finally:
         await consumer.stop()
+
+
+async def records_at(
+    bootstrap: str, offsets: Mapping[TopicPartition, int]
+) -> dict[TopicPartition, KafkaRecord | None]:
+    """By partition, the record at an offset; None if it is not there but a later one is.
+
+    What the broker does not give within a few seconds is left out. Raises KafkaError or OSError.
+    """
+    found: dict[TopicPartition, KafkaRecord | None] = {}
+    if not offsets:
+        return found
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        request_timeout_ms=5_000,
+    )
+    try:
+        await consumer.start()
+        consumer.assign(list(offsets))
+        for tp, offset in offsets.items():
+            consumer.seek(tp, offset)
+        for _ in range(RECORD_LOOKS):
+            waiting = offsets.keys() - found.keys()
+            if not waiting:
+                break
+            for tp, records in (await consumer.getmany(*waiting, timeout_ms=RECORD_LOOK_MS)).items():
+                for record in records[:1]:
+                    found[tp] = record if record.offset == offsets[tp] else None
+    finally:
+        await consumer.stop()
+    return found
 
 
 class AppliedEvents:

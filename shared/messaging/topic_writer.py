@@ -12,12 +12,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from shared.events.envelope import Recorded
 from shared.messaging.cloudevents import KafkaRecord, Malformed, parse, to_headers
+from shared.messaging.topic_reader import records_at
 from shared.messaging.topics import PARTITIONS, ensure_topics, partition_of, topic_of
 
 MANY = 50
 """Events of a partition that are worth a request of their own."""
-LOOKS, LOOK_MS = 5, 500
-"""How often and for how long a record is waited for that should be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,29 +97,8 @@ class KafkaTopicWriter:
     async def events_at(self, offsets: Mapping[int, int]) -> dict[int, UUID | None]:
         """As the broker gives them."""
         wanted = {TopicPartition(self._topic, partition): offset for partition, offset in offsets.items()}
-        found: dict[int, UUID | None] = {}
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            request_timeout_ms=5_000,
-        )
-        try:
-            await consumer.start()
-            consumer.assign(list(wanted))
-            for tp, offset in wanted.items():
-                consumer.seek(tp, offset)
-            for _ in range(LOOKS):
-                waiting = [tp for tp in wanted if tp.partition not in found]
-                if not waiting:
-                    break
-                for tp, records in (await consumer.getmany(*waiting, timeout_ms=LOOK_MS)).items():
-                    for record in records[:1]:
-                        here = record.offset == wanted[tp]
-                        found[tp.partition] = event_of(record) if here else None
-        finally:
-            await consumer.stop()
-        return found
+        found = await records_at(self._bootstrap, wanted)
+        return {tp.partition: event_of(record) if record else None for tp, record in found.items()}
 
     def _put(self, batch: Any, event: Recorded[bytes]) -> bool:
         return (

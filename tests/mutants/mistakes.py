@@ -18,6 +18,7 @@ TODO = "shared/store/todo.py"
 TOGETHER = "shared/store/together.py"
 UNIT_OF_WORK = "shared/store/unit_of_work.py"
 STORE = "shared/store/store.py"
+PLACES = "shared/messaging/places.py"
 WORKER = "shared/store/worker.py"
 MAILS = "services/notifications/effects.py"
 PAYMENTS = "services/orders/effects.py"
@@ -60,6 +61,14 @@ HEARING = (
         old="without a pause\n            raise",
         new="without a pause",
         caught_by=(f"{T_SUBSCRIBER}::test_a_batch_that_failed_comes_again_before_anything_after_it",),
+    ),
+    Mutant(
+        name="place-believed",
+        mistake="A member begins at the offset that the broker has of its group, whatever lies before it.",
+        file=PLACES,
+        old="kafka.seek(tp, 0)",
+        new="pass",
+        caught_by=(f"{T_SUBSCRIBER}::test_offsets_of_a_topic_that_is_no_more_hide_nothing[amid the topic]",),
     ),
     Mutant(
         name="no-watermark",

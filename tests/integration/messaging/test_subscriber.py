@@ -5,11 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from shared.messaging.subscriber import Subscriber
-from shared.messaging.topics import partition_of
+from shared.messaging.topics import PARTITIONS, partition_of
 from shared.store.outbox import PostgresOutbox
 from tests.backends import Broker, OwnBroker, OwnPostgres
 from tests.conftest import MakeDatabase
@@ -283,6 +283,34 @@ async def test_a_member_that_joined_while_a_topic_was_too_small_hears_all_of_it(
         async with in_background(teller.relay(broker).run):
             await deposit_everywhere(teller, 2)
             await heard(auditor, teller)
+
+
+@pytest.mark.parametrize("beyond", [True, False], ids=["beyond the end", "amid the topic"])
+async def test_offsets_of_a_topic_that_is_no_more_hide_nothing(
+    teller: Teller, auditor: Auditor, broker: Broker, beyond: bool
+) -> None:
+    async with in_background(teller.relay(broker).run):
+        await open_accounts(teller)
+        await deposit_everywhere(teller, 5)
+        await until(lambda: empty(teller))
+        await commit_offsets(broker, auditor.name, teller.topic, 100 if beyond else 4)
+
+        async with in_background(auditor.subscriber(broker).run):
+            await heard(auditor, teller, seconds=20)
+            await deposit_everywhere(teller)
+            await heard(auditor, teller, seconds=20)
+
+
+async def commit_offsets(broker: Broker, group: str, topic: str, offset: int) -> None:
+    """As a member of the group would that had heard so much of every partition."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker.bootstrap, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        consumer.assign(partitions)
+        await consumer.commit(dict.fromkeys(partitions, offset))
+    finally:
+        await consumer.stop()
 
 
 async def test_a_subscriber_waits_for_a_broker_that_is_not_there_yet(
