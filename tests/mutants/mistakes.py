@@ -68,7 +68,7 @@ HEARING = (
         file=PLACES,
         old="kafka.seek(tp, 0)",
         new="pass",
-        caught_by=(f"{T_SUBSCRIBER}::test_offsets_of_a_topic_that_is_no_more_hide_nothing[amid the topic]",),
+        caught_by=(f"{T_SUBSCRIBER}::test_offsets_of_a_topic_that_is_no_more_hide_nothing[amid-it]",),
     ),
     Mutant(
         name="no-watermark",

@@ -285,7 +285,7 @@ async def test_a_member_that_joined_while_a_topic_was_too_small_hears_all_of_it(
             await heard(auditor, teller)
 
 
-@pytest.mark.parametrize("beyond", [True, False], ids=["beyond the end", "amid the topic"])
+@pytest.mark.parametrize("beyond", [True, False], ids=["beyond-its-end", "amid-it"])
 async def test_offsets_of_a_topic_that_is_no_more_hide_nothing(
     teller: Teller, auditor: Auditor, broker: Broker, beyond: bool
 ) -> None:

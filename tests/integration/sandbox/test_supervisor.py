@@ -116,10 +116,10 @@ async def test_a_program_that_says_it_is_misconfigured_fails_the_start_at_once(t
 async def test_a_program_that_keeps_dying_before_it_is_ready_fails_the_start_in_time(tmp_path: Path) -> None:
     async with Supervisor(tmp_path / "state") as supervisor:
         with pytest.raises(StartError) as caught:
-            await supervisor.start(program(tmp_path, "orders", "exit", "1", start_seconds=1))
+            await supervisor.start(program(tmp_path, "orders", "exit", "1", start_seconds=5))
         (status,) = supervisor.status()
 
-    assert str(caught.value) == "orders was not ready within 1 s: DATABASE_URL is missing"
+    assert str(caught.value) == "orders was not ready within 5 s: DATABASE_URL is missing"
     assert status.restarts >= 1
 
 
