@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
@@ -92,6 +92,9 @@ class _Hearing(Consumer):
 
     async def handle_batch(self, records: Sequence[KafkaRecord]) -> None:
         await self._handle(records)
+
+    async def unheard(self, records: Iterable[KafkaRecord]) -> list[KafkaRecord]:
+        return []
 
     async def retry_parked(self, limit: int = 100) -> int:
         return 0
