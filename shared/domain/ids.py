@@ -1,8 +1,12 @@
 """Ids that a retry finds again: each is derived from what it stands for, one uuid5 namespace per kind."""
 
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha1
+from typing import TYPE_CHECKING
 from uuid import NAMESPACE_URL, UUID, uuid5
+
+if TYPE_CHECKING:
+    from _hashlib import HASH
 
 _ROOT = uuid5(NAMESPACE_URL, "https://orderflow.dev/ids")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -12,6 +16,19 @@ def derive(kind: str, *parts: object) -> UUID:
     """The id of `kind` for `parts`: the same parts always give the same id, other kinds never collide."""
     name = "\x1f".join(map(str, parts)).encode()
     return UUID(bytes=sha1(_namespace(kind) + name, usedforsecurity=False).digest()[:16], version=5)
+
+
+def derive_numbered(kind: str, within: tuple[object, ...], n: int) -> UUID:
+    """The same as `derive(kind, *within, n)`, at half the cost where many are numbered `within` the same."""
+    name = _beginning(kind, within).copy()
+    name.update(b"%d" % n)
+    return UUID(bytes=name.digest()[:16], version=5)
+
+
+@lru_cache(maxsize=4096)
+def _beginning(kind: str, within: tuple[object, ...]) -> "HASH":
+    name = "".join(f"{part}\x1f" for part in within).encode()
+    return sha1(_namespace(kind) + name, usedforsecurity=False)
 
 
 @cache

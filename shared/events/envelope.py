@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from shared.domain.ids import derive
+from shared.domain.ids import derive_numbered
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 """A W3C trace context; anything else is no trace."""
@@ -74,4 +74,4 @@ class Recorded(NamedTuple, Generic[E_co]):
 
 def event_id(epoch: int, stream: str, version: int) -> UUID:
     """The id of the event at this place; a retried append gives the same one."""
-    return derive("event", epoch, stream, version)
+    return derive_numbered("event", (epoch, stream), version)

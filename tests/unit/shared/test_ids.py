@@ -50,6 +50,11 @@ def test_parts_do_not_run_into_each_other() -> None:
     assert ids.derive("x", "a") != ids.derive("y", "a")
 
 
+def test_a_number_is_a_part_like_any_other() -> None:
+    assert ids.derive_numbered("x", ("ab", 7), 12) == ids.derive("x", "ab", 7, 12)
+    assert ids.derive_numbered("x", (), 12) == ids.derive("x", 12)
+
+
 @pytest.mark.parametrize("order", [ORDER, OTHER, UUID(int=0), UUID(int=2**128 - 1)])
 def test_order_number_is_short_and_readable(order: UUID) -> None:
     assert re.fullmatch(r"[0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]{5}", ids.order_number(order))
