@@ -18,8 +18,9 @@ from benchmarks.payments import MIGRATIONS, MODEL, REGISTRY, payments
 from benchmarks.report import Result
 from shared.events.registry import Registry
 from shared.messaging.cloudevents import KafkaRecord, to_headers
-from shared.messaging.consumer import Consumer, Subscription
+from shared.messaging.consumer import Consumer
 from shared.messaging.subscriber import Subscriber
+from shared.messaging.subscription import Subscription
 from shared.messaging.topics import ensure_topics
 from shared.service.clock import utc_now
 from shared.service.collector import calm_collector

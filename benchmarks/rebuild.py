@@ -49,7 +49,7 @@ ORDER BY kind, id, version DESC
 async def _history(bench: Bench, count: int) -> Database:
     """A database with so many events and the rows of their read model."""
     database = await bench.database("rebuild", MIGRATIONS)
-    owner = await asyncpg.connect(database.owner_url, command_timeout=120)
+    owner = await asyncpg.connect(database.owner_url, command_timeout=600)
     try:
         await store(owner, payments(count))
         await owner.execute(_IN_SQL)

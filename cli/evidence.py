@@ -11,7 +11,7 @@ import httpx
 from cli.platform import SERVICES, Platform, service_of
 from shared.domain import category_of
 from shared.events.envelope import Recorded
-from shared.messaging.consumer import Subscription
+from shared.messaging.subscription import Subscription
 from shared.messaging.topics import topic_of
 from shared.store import streams
 from shared.store.connection import Connection, connect

@@ -16,7 +16,7 @@ from cli.platform import SERVICES, Platform, PlatformError, attach, service_of
 from cli.prove import prove
 from cli.report import print_proofs
 from shared.messaging.cloudevents import KafkaRecord, Malformed, parse
-from shared.messaging.consumer import Subscription
+from shared.messaging.subscription import Subscription
 from shared.messaging.topic_reader import AppliedEvents
 from shared.messaging.topics import PARTITIONS, ensure_topics, topic_of
 from shared.service.clock import utc_now

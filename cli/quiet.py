@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 
 from cli.platform import Platform, service_of
-from shared.messaging.consumer import Subscription
+from shared.messaging.subscription import Subscription
 from shared.messaging.topics import topic_of
 from shared.service.clock import utc_now
 from shared.store.connection import Connection, connect

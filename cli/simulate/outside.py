@@ -17,7 +17,8 @@ from services.orders.sandbox_provider import SandboxProvider
 from shared.events.notifications import FailureStage
 from shared.service.http_client import HttpClient
 from shared.store.worker import Unavailable
-from shared.testing.simulation import Request, Simulation, Unanswered
+from shared.testing.asgi import Request
+from shared.testing.simulation import Simulation, Unanswered
 
 WEBHOOK_SECRET = "the webhook secret of simulations"  # noqa: S105
 DELAYS = Delays(slow=2.0, late=30.0)

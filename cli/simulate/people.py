@@ -9,7 +9,8 @@ from cli.simulate.outside import answered, encoded
 from shared.domain.ids import derive
 from shared.events.envelope import Actor, ActorKind
 from shared.service.auth import issue
-from shared.testing.simulation import Request, Simulation, Unanswered
+from shared.testing.asgi import Request
+from shared.testing.simulation import Simulation, Unanswered
 
 JWT_KEY = "the key of simulated people, long enough"
 PATIENCE_S = 4 * 3600.0

@@ -12,8 +12,9 @@ import structlog
 from cli.simulate.shop import Shop
 from cli.simulate.verdict import violations
 from cli.simulate.world import World
+from shared.testing.faults import Fired, Rates
 from shared.testing.loop import VirtualLoop, seeded_entropy
-from shared.testing.simulation import Fired, Rates, Simulation
+from shared.testing.simulation import Simulation
 
 BUYERS = 5
 REST_WITHIN_S = 12 * 3600.0

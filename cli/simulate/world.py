@@ -19,7 +19,8 @@ from services.orders.settings import OrdersSettings
 from services.returns import app as returns
 from services.returns.settings import ReturnsSettings
 from shared.service.settings import Settings
-from shared.testing.simulation import Blueprint, CurrentStore, Fault, Simulation
+from shared.testing.faults import Fault
+from shared.testing.simulation import Blueprint, CurrentStore, Simulation
 
 _COMMON = {
     "database_url": "memory:",

@@ -14,7 +14,7 @@ from services.inventory.readmodels.stock_levels import STOCK_LEVELS
 from services.inventory.readmodels.stock_movements import STOCK_MOVEMENTS
 from shared.events import inventory, orders, returns
 from shared.events.registry import Registry
-from shared.messaging.consumer import Subscription
+from shared.messaging.subscription import Subscription
 from shared.messaging.topics import topic_of
 from shared.service.auth import Authenticator
 from shared.service.run import Service, Wired

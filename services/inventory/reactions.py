@@ -14,7 +14,7 @@ from shared.domain.ids import MAIN_LOCATION
 from shared.events.envelope import Recorded
 from shared.events.orders import OrderCancelled, OrderPlaced, Shipped
 from shared.events.returns import ReturnReceived
-from shared.messaging.consumer import Do
+from shared.messaging.subscription import Do
 
 
 def react(event: Recorded[Any]) -> Iterable[Do]:

@@ -19,7 +19,7 @@ from services.notifications.settings import NotificationsSettings
 from services.notifications.smtp import Mail, Smtp
 from shared.events import notifications
 from shared.events.registry import Registry
-from shared.messaging.consumer import Subscription
+from shared.messaging.subscription import Subscription
 from shared.messaging.topics import topic_of
 from shared.service.auth import Authenticator
 from shared.service.run import Service, Wired

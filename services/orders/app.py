@@ -20,7 +20,7 @@ from services.orders.settings import OrdersSettings
 from services.orders.webhooks import Inbox, TakeNotice
 from shared.events import cart, inventory, orders, returns
 from shared.events.registry import Registry
-from shared.messaging.consumer import Subscription
+from shared.messaging.subscription import Subscription
 from shared.messaging.topics import topic_of
 from shared.service.auth import Authenticator
 from shared.service.http import joined

@@ -22,7 +22,7 @@ from shared.events.envelope import Recorded
 from shared.events.inventory import RejectionPhase, StockReservationRejected, StockReserved
 from shared.events.orders import RefundCause
 from shared.events.returns import RefundApproved
-from shared.messaging.consumer import Do
+from shared.messaging.subscription import Do
 from shared.store import todo
 from shared.store.todo import Kind, Wanted
 

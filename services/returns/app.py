@@ -19,7 +19,7 @@ from services.returns.readmodels.returnable import RETURNABLE_ROWS
 from services.returns.settings import ReturnsSettings
 from shared.events import orders, returns
 from shared.events.registry import Registry
-from shared.messaging.consumer import Subscription
+from shared.messaging.subscription import Subscription
 from shared.messaging.topics import topic_of
 from shared.service.auth import Authenticator
 from shared.service.run import Service, Wired

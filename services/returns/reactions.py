@@ -21,7 +21,7 @@ from shared.events.orders import (
     Shipped,
 )
 from shared.events.returns import Disposition, ReturnReceived
-from shared.messaging.consumer import Do
+from shared.messaging.subscription import Do
 from shared.store import todo
 from shared.store.todo import Wanted
 

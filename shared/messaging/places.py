@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from shared.messaging.client import assignment, position
 from shared.messaging.cloudevents import KafkaRecord
 from shared.messaging.consumer import Consumer
 from shared.messaging.topic_reader import records_at
@@ -39,20 +40,20 @@ class Places:
         nobody has been. Raises KafkaError, or the driver's errors when the database is away.
         """
         async with self._looking:
-            assignment = kafka._subscription.subscription and kafka._subscription.subscription.assignment
-            if assignment is not self._assignment:
-                self._assignment, self._known = assignment, set()
-            if assignment is None:
+            assigned = assignment(kafka)
+            if assigned is not self._assignment:
+                self._assignment, self._known = assigned, set()
+            if assigned is None:
                 return
             first: dict[TopicPartition, int] = {}
             for record in batch:
                 first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
-            for tp in assignment.tps - self._known - first.keys():
-                if (position := assignment.state_value(tp)._position) is not None:
-                    first[tp] = position
+            for tp in assigned.tps - self._known - first.keys():
+                if (place := position(assigned, tp)) is not None:
+                    first[tp] = place
             new = {tp: offset for tp, offset in first.items() if tp not in self._known}
             strange = await self._strange(new)
-            if not assignment.active:
+            if not assigned.active:
                 return
             for tp in strange:
                 log.warning("reads_from_the_beginning", topic=tp.topic, partition=tp.partition, place=new[tp])

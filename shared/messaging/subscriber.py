@@ -14,6 +14,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 from prometheus_client import Gauge
 
+from shared.messaging.client import assignment, position, works
 from shared.messaging.cloudevents import KafkaRecord
 from shared.messaging.consumer import Consumer
 from shared.messaging.places import Places
@@ -109,14 +110,10 @@ class Subscriber:
 
     @property
     def alive(self) -> bool:
-        """Whether this member hears at all: the client's background tasks can end without telling anyone."""
+        """Whether this member hears at all."""
         kafka = self._subscription.consumer
-        return (
-            kafka is not None
-            and any(not task.done() for task in self._subscription.tasks)
-            and not kafka._coordinator._coordination_task.done()
-            and not kafka._fetcher.error_future.done()
-        )
+        hears = any(not task.done() for task in self._subscription.tasks)
+        return hears and kafka is not None and works(kafka)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Hear until `stop` is set, then finish the batch in hand, commit and leave the group."""
@@ -160,12 +157,11 @@ class Subscriber:
             log.warning("not_looked_after", group=self._group, error=repr(error))
         if kafka is None:
             return
-        lag = dict.fromkeys(self._topics, 0)
+        lag, assigned = dict.fromkeys(self._topics, 0), assignment(kafka)
         for partition in kafka.assignment():
-            highwater = kafka.highwater(partition)
-            position = kafka._subscription.subscription.assignment.state_value(partition)._position
-            if highwater is not None and position is not None:
-                lag[partition.topic] += max(0, highwater - position)
+            highwater, place = kafka.highwater(partition), position(assigned, partition)
+            if highwater is not None and place is not None:
+                lag[partition.topic] += max(0, highwater - place)
         for topic, behind in lag.items():
             LAG.labels(self._group, topic).set(behind)
 

@@ -19,9 +19,10 @@ import uvicorn
 import uvloop
 from fastapi import APIRouter
 
-from shared.messaging.consumer import Consumer, Subscription
+from shared.messaging.consumer import Consumer
 from shared.messaging.relay import Relay, RelaySettings
 from shared.messaging.subscriber import Subscriber
+from shared.messaging.subscription import Subscription
 from shared.messaging.topic_writer import open_topic
 from shared.service import logs, metrics
 from shared.service.clock import Clock, utc_now

@@ -10,23 +10,24 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from functools import partial
 from random import Random
 from typing import Any, TypeVar, cast
 
 import asyncpg
-import orjson
 from aiokafka.errors import KafkaConnectionError
 from fastapi import FastAPI
 
-from shared.messaging.consumer import Consumer, Subscription
+from shared.messaging.consumer import Consumer
 from shared.messaging.relay import Relay, RelaySettings
+from shared.messaging.subscription import Subscription
 from shared.service.http import create_app
 from shared.service.run import Wired
 from shared.store.store import Definition, Store
 from shared.store.worker import Worker
+from shared.testing.asgi import Request, Response, received
 from shared.testing.broker import SESSION_TIMEOUT_S, Broker, Member, memory_topic
+from shared.testing.faults import Fault, Fired, Rates
 from shared.testing.memory.database import Database, Wire
 from shared.testing.memory.outbox import memory_outbox
 from shared.testing.memory.session import Memory
@@ -39,41 +40,6 @@ RETRY_PARKED_S = 60.0
 RETRY_RELAY_S = 10.0
 POLL_S = 120.0
 ANSWER_WITHIN_S = 20.0
-
-
-class Fault(StrEnum):
-    """What can go wrong at a crossing, or with a server."""
-
-    SLOW = "slow"
-    DROP = "connection lost"
-    CRASH = "process killed"
-    STALL = "process stopped for a while"
-    SCALE = "a consumer more for a while"
-    DATABASE = "database restarts"
-    BROKER = "broker away for a while"
-    LOSS = "broker loses everything"
-    OUTSIDE = "provider and mail server away for a while"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
-    """How likely each fault is at one crossing; `most` faults in all."""
-
-    slow: float = 0.01
-    drop: float = 0.002
-    crash: float = 0.001
-    stall: float = 0.0003
-    most: int = 12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fired:
-    """A fault that happened: its number in the run, when (seconds), and to whom."""
-
-    number: int
-    at: float
-    fault: Fault
-    subject: str
 
 
 class Unanswered(Exception):  # noqa: N818
@@ -405,86 +371,19 @@ class Process:
         if not self.alive or self._life != life:
             raise asyncio.CancelledError
 
-    async def answer(self, request: "Request") -> "Response":
+    async def answer(self, request: Request) -> Response:
         """Serve one HTTP request. Raises Unanswered if this life ends before the answer."""
         if not self.serving:
             raise Unanswered("nobody listens")
         await self.simulation.cross(request.who, f"{request} -> {self.name}")
         response = Response()
-        task = self.spawn(self.blueprint.app(request.scope, _received(request), response.send))
+        task = self.spawn(self.blueprint.app(request.scope, received(request), response.send))
         await asyncio.wait({task}, timeout=ANSWER_WITHIN_S)
         if not task.done() or task.cancelled():
             raise Unanswered("the connection was closed, or nothing came in time")
         if task.exception() is not None:
             self.simulation.tell(self.name, f"{request} failed: {task.exception()!r}")
         return response
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One HTTP request of somebody outside."""
-
-    who: str
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.path}"
-
-    @property
-    def scope(self) -> dict[str, Any]:
-        """For an ASGI app."""
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": self.method,
-            "scheme": "http",
-            "path": self.path,
-            "raw_path": self.path.encode(),
-            "query_string": b"",
-            "root_path": "",
-            "headers": [
-                (b"content-type", b"application/json"),
-                *((name.lower().encode(), value.encode()) for name, value in self.headers.items()),
-            ],
-            "client": None,
-            "server": None,
-        }
-
-
-class Response:
-    """What an ASGI app answers; status 500 until it does."""
-
-    def __init__(self) -> None:
-        self.status = 500
-        self._body = b""
-
-    async def send(self, message: Any) -> None:
-        """Take a part of the answer."""
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-        else:
-            self._body += message.get("body", b"")
-
-    @property
-    def json(self) -> Any:
-        """The body, None if it is empty."""
-        return orjson.loads(self._body) if self._body else None
-
-
-def _received(request: Request) -> Callable[[], Awaitable[dict[str, Any]]]:
-    """The whole body at once, and then a client that waits for its answer."""
-    parts = [{"type": "http.request", "body": request.body, "more_body": False}]
-
-    async def receive() -> dict[str, Any]:
-        if not parts:
-            await asyncio.Event().wait()
-        return parts.pop()
-
-    return receive
 
 
 def _known_to_its_process(

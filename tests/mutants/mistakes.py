@@ -6,6 +6,7 @@ where the same mistake can be made now. When a mutant survives, a promise has no
 
 from tests.mutants.mutant import Mutant
 
+BATCH = "shared/messaging/batch.py"
 CONSUMER = "shared/messaging/consumer.py"
 RELAY = "shared/messaging/relay.py"
 SUBSCRIBER = "shared/messaging/subscriber.py"
@@ -77,8 +78,8 @@ HEARING = (
     Mutant(
         name="no-watermark",
         mistake="A record is applied whatever its stream's mark says.",
-        file=CONSUMER,
-        old="place, mark = (item.stream, item.version), batch.marks[item.stream]",
+        file=BATCH,
+        old="place, mark = (item.stream, item.version), self._marks[item.stream]",
         new="place, mark = (item.stream, item.version), Mark(item.epoch, item.version - 1)",
         caught_by=(BATCH_ANYWHERE,),
     ),
@@ -93,12 +94,12 @@ HEARING = (
     Mutant(
         name="by-timestamp",
         mistake="Whether an event is new is told by timestamps instead of versions.",
-        file=CONSUMER,
+        file=BATCH,
         old="if (item.epoch, item.version) <= (mark.epoch, mark.version):",
         new=(
             "if (item.epoch, item.version) <= (mark.epoch, mark.version) or any(\n"
             "            event.stream == item.stream and item.occurred_at <= event.occurred_at\n"
-            "            for event in batch.applied\n"
+            "            for event in self._applied\n"
             "        ):"
         ),
         caught_by=(f"{MEETINGS}::test_a_clock_that_is_set_back_loses_nothing",),
@@ -106,7 +107,7 @@ HEARING = (
     Mutant(
         name="out-of-order",
         mistake="A version that comes too early is applied instead of parked.",
-        file=CONSUMER,
+        file=BATCH,
         old="if item.version != mark.version + 1 or item.epoch < mark.epoch:",
         new="if item.epoch < mark.epoch:",
         caught_by=(f"{T_CONSUMER}::test_reordered_versions_wait_and_are_drained_in_order",),
@@ -114,7 +115,7 @@ HEARING = (
     Mutant(
         name="early-dropped",
         mistake="A version that comes too early is passed over.",
-        file=CONSUMER,
+        file=BATCH,
         old="or item.epoch < mark.epoch:\n",
         new="or item.epoch < mark.epoch:\n            return\n",
         caught_by=(f"{T_CONSUMER}::test_reordered_versions_wait_and_are_drained_in_order",),
@@ -122,20 +123,20 @@ HEARING = (
     Mutant(
         name="never-drained",
         mistake="What waited behind a version is not applied after it.",
-        file=CONSUMER,
-        old="following = parse(parked.record) if parked else None",
-        new="following = None",
+        file=BATCH,
+        old="next_one = parse(parked.record) if parked else None",
+        new="next_one = None",
         caught_by=(f"{T_CONSUMER}::test_reordered_versions_wait_and_are_drained_in_order",),
     ),
     Mutant(
         name="mark-over-parked",
         mistake="The mark moves over an event whose reaction failed.",
-        file=CONSUMER,
-        old="self._park(batch, item, Reason.FAILED, error)\n                return False",
+        file=BATCH,
+        old="self._park(item, Reason.FAILED, error)\n                return False",
         new=(
-            "self._park(batch, item, Reason.FAILED, error)\n"
-            "                batch.moved[item.stream] = Mark(item.epoch, item.version)\n"
-            "                batch.marks[item.stream] = batch.moved[item.stream]\n"
+            "self._park(item, Reason.FAILED, error)\n"
+            "                self._moved[item.stream] = Mark(item.epoch, item.version)\n"
+            "                self._marks[item.stream] = self._moved[item.stream]\n"
             "                return False"
         ),
         caught_by=(f"{MEETINGS}::test_a_refusal_that_nobody_expects_parks_its_event",),
@@ -143,7 +144,7 @@ HEARING = (
     Mutant(
         name="refusals-swallowed",
         mistake="Every refusal is taken for an expected one.",
-        file=CONSUMER,
+        file=BATCH,
         old="if refusal.code not in do.expects:",
         new="if refusal.code is None:",
         caught_by=(f"{MEETINGS}::test_a_refusal_that_nobody_expects_parks_its_event",),
@@ -183,9 +184,9 @@ HEARING = (
     Mutant(
         name="malformed-dropped",
         mistake="A record that cannot be read is thrown away.",
-        file=CONSUMER,
-        old="if rows := [*batch.park.values(), *malformed]:",
-        new="if rows := [*batch.park.values()]:",
+        file=BATCH,
+        old="if rows := [*self._parked.values(), *malformed]:",
+        new="if rows := [*self._parked.values()]:",
         caught_by=(
             f"{T_CONSUMER}::test_a_malformed_record_amid_a_batch_is_parked_while_the_others_flow[null]",
         ),
@@ -193,19 +194,19 @@ HEARING = (
     Mutant(
         name="history-reacted-to",
         mistake="A new consumer reacts to history.",
-        file=CONSUMER,
-        old="and event.occurred_at < self._sub.react_since",
+        file="shared/messaging/reading.py",
+        old="and event.occurred_at < subscription.react_since",
         new="and False",
         caught_by=(f"{T_CONSUMER}::test_events_from_before_react_since_only_project",),
     ),
     Mutant(
         name="heard-rows-apart",
         mistake="Heard events are projected in a second transaction.",
-        file=CONSUMER,
-        old="await batch.uow.hear(model, batch.applied)",
+        file=BATCH,
+        old="await self._uow.hear(model, self._applied)",
         new=(
-            "async with self._store._backend.transaction() as second:\n"
-            "                await second.project(model, batch.applied)"
+            "async with self._uow._store._backend.transaction() as second:\n"
+            "                await second.project(model, self._applied)"
         ),
         caught_by=(BATCH_ANYWHERE,),
     ),

@@ -11,7 +11,7 @@ import pytest
 
 from cli.simulate.command import NotSeeds, seeds_of, shrunk
 from cli.simulate.run import run
-from shared.testing.simulation import Fault, Rates
+from shared.testing.faults import Fault, Rates
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDERFLOW = (sys.executable, "-c", "from cli.main import main; main()")

@@ -11,9 +11,10 @@ from shared.domain import category_of
 from shared.events.envelope import Cause, Recorded
 from shared.events.registry import Registry
 from shared.messaging.cloudevents import to_headers
-from shared.messaging.consumer import Consumer, Subscription
+from shared.messaging.consumer import Consumer
 from shared.messaging.relay import Relay, RelaySettings
 from shared.messaging.subscriber import Subscriber
+from shared.messaging.subscription import Subscription
 from shared.messaging.topic_reader import AppliedEvents, read_topics
 from shared.messaging.topic_writer import KafkaTopicWriter, open_topic
 from shared.messaging.topics import partition_of, topic_of

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.domain import Decider, Rejected
 from shared.events.envelope import Recorded
-from shared.messaging.consumer import Do
+from shared.messaging.subscription import Do
 from shared.store import todo
 from shared.store.readmodel import Key, ReadModel
 from tests.integration.bank.accounts import Deposited, Opened, Withdrawn

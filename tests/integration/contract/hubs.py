@@ -7,7 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
 from shared.messaging.cloudevents import KafkaRecord, parse
-from shared.messaging.consumer import Consumer, stored
+from shared.messaging.consumer import Consumer
+from shared.messaging.reading import stored
 from shared.messaging.subscriber import Subscriber
 from shared.messaging.topic_reader import read_topics
 from shared.messaging.topic_writer import TopicWriter, open_topic

@@ -18,7 +18,7 @@ from shared.events import orders, returns
 from shared.events.envelope import Recorded
 from shared.events.orders import OrderCancelled, OrderPlaced, Shipped
 from shared.events.returns import Disposition, ReceivedLine, ReturnReceived
-from shared.messaging.consumer import Do
+from shared.messaging.subscription import Do
 from tests.contract.golden import example
 from tests.integration.services.inventory.others import Order, Told
 

@@ -35,7 +35,7 @@ from shared.events.inventory import (
 )
 from shared.events.orders import DeclineCode, OrderEvent, RefundCause, Risk, VoidCause
 from shared.events.returns import RefundApproved
-from shared.messaging.consumer import Do
+from shared.messaging.subscription import Do
 from shared.store import todo
 from shared.testing.scenario import NOW
 from tests.unit.orders.samples import (

@@ -30,7 +30,7 @@ from shared.events.orders import (
 )
 from shared.events.returns import Disposition, ReturnOutcome, ReturnReceived
 from shared.events.returns import ReturnClosed as Closed
-from shared.messaging.consumer import Do
+from shared.messaging.subscription import Do
 from shared.store import todo
 from shared.testing.scenario import NOW
 from tests.unit.returns.samples import LOCATION, MUGS, ORDER, PARCEL, RECEIPT, RETURN_ID, scan

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Histogram
 
-from shared.messaging.consumer import observe_all
+from shared.messaging.batch import observe_all
 
 AGES = (0.0, 0.5, 0.50001, 1.0, 7.5, 1.0, 300.0)
 

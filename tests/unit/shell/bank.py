@@ -11,8 +11,9 @@ import asyncpg
 from shared.events.envelope import Cause, Recorded
 from shared.events.registry import Registry
 from shared.messaging.cloudevents import to_headers
-from shared.messaging.consumer import Consumer, Do, Subscription
+from shared.messaging.consumer import Consumer
 from shared.messaging.relay import Relay, RelaySettings
+from shared.messaging.subscription import Do, Subscription
 from shared.messaging.topics import partition_of, topic_of
 from shared.store.marks import StoredRecord
 from shared.store.store import Definition, Store

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from shared.events.envelope import Cause, Recorded
-from shared.messaging.consumer import Do
+from shared.messaging.subscription import Do
 from shared.store.marks import Reason
 from shared.store.unit_of_work import UnitOfWork
 from shared.testing.broker import MemoryTopicWriter
