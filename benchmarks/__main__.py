@@ -7,6 +7,7 @@ import pkgutil
 import platform
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import import_module
@@ -27,7 +28,7 @@ QUICK = 0.1
 
 
 def main() -> int:
-    """Run the benchmarks that are named, or all; with --strict 1 if a target was missed."""
+    """Run the benchmarks that are named, or all: 2 if one broke, with --strict 1 if a target was missed."""
     known = _known()
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument(
@@ -43,12 +44,18 @@ def main() -> int:
         parser.error(f"no such benchmark: {', '.join(strangers)}")
     chosen = [known[name] for name in known if name in (arguments.names or known)]
     missed = 0
+    broken: list[str] = []
     calm_collector()  # as services do
     for benchmark in chosen:
         print(f"{benchmark.letter}. {benchmark.title}", file=sys.stderr, flush=True)
         scale = QUICK if arguments.quick else 1.0
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            results = runner.run(_measure(benchmark, max(1, arguments.rounds), scale))
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                results = runner.run(_measure(benchmark, max(1, arguments.rounds), scale))
+        except Exception:  # noqa: BLE001 - the others have their turn
+            traceback.print_exc()
+            broken.append(benchmark.name)
+            continue
         print("\n\n".join(["", *map(as_text, results), ""]), flush=True)
         missed += sum(not target.reached for result in results for target in result.targets)
         _keep(arguments.json, benchmark, results)
@@ -56,7 +63,9 @@ def main() -> int:
             _write_docs(benchmark, results, arguments)
     if missed:
         print(f"{missed} targets were missed.", file=sys.stderr)
-    return 1 if missed and arguments.strict else 0
+    if broken:
+        print(f"broken, see above: {', '.join(broken)}", file=sys.stderr)
+    return 2 if broken else 1 if missed and arguments.strict else 0
 
 
 def _known() -> dict[str, Benchmark]:
