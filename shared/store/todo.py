@@ -148,14 +148,16 @@ async def remove_timers(connection: Connection, ids: Sequence[UUID]) -> None:
 async def claim(connection: Connection, now: datetime, limit: int, lease: timedelta) -> list[Todo]:
     """Up to `limit` due rows, leased to this caller; rows that others hold are passed over.
 
-    `lease` must be longer than any outside call's time-out.
+    `lease` must be longer than any outside call's time-out. What is claimed is chosen once, materialized: as
+    a plain subquery Postgres may choose anew for every row, and claim more than `limit`.
     """
     rows = await connection.fetch(
-        "UPDATE todo SET lease = $3, leased_until = $1::timestamptz + $4::interval, attempts = attempts + 1 "
-        "WHERE todo_id IN (SELECT todo_id FROM todo WHERE due <= $1 "
+        "WITH claimed AS MATERIALIZED (SELECT todo_id FROM todo WHERE due <= $1 "
         "AND (leased_until IS NULL OR leased_until < $1) ORDER BY due LIMIT $2 FOR UPDATE SKIP LOCKED) "
-        "RETURNING todo_id, kind, name, stream_id, payload, due, correlation_id, causation_id, attempts, "
-        "lease, created_at",
+        "UPDATE todo SET lease = $3, leased_until = $1::timestamptz + $4::interval, attempts = attempts + 1 "
+        "FROM claimed WHERE todo.todo_id = claimed.todo_id "
+        "RETURNING todo.todo_id, kind, name, stream_id, payload, due, correlation_id, causation_id, "
+        "attempts, lease, created_at",
         now,
         limit,
         uuid4(),

@@ -97,6 +97,23 @@ async def test_a_timer_fires_when_its_time_has_come_and_once(teller: Teller) -> 
     assert await rows(teller) == []
 
 
+@pytest.mark.parametrize("limit", [1, 5])
+async def test_no_more_is_claimed_than_asked_for_however_it_is_planned(teller: Teller, limit: int) -> None:
+    names = [f"owner{n}" for n in range(20)]
+    for name in names:
+        await teller.do(Open(account=name, owner=name), Withdraw(account=name, amount=10))
+    teller.clock.advance(GRACE)
+    claimed: list[UUID] = []
+    async with teller.store.pool.acquire() as connection:
+        for plan in ("hashjoin", "mergejoin", "material", "hashagg", "sort", "incremental_sort"):
+            await connection.execute(f"SET enable_{plan} = off")
+        while rows := await todo.claim(connection, teller.clock(), limit, timedelta(seconds=30)):
+            assert len(rows) == limit
+            claimed += [row.todo_id for row in rows]
+        await connection.execute("RESET ALL")
+    assert len(claimed) == len(set(claimed)) == len(names)
+
+
 async def test_a_timer_whose_state_moved_on_meanwhile_decides_nothing(teller: Teller) -> None:
     worker = teller.worker(duties(Post()))
     await teller.do(Open(account="ann", owner="ann"), Withdraw(account="ann", amount=10))
