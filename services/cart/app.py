@@ -4,7 +4,7 @@ import base64
 from functools import partial
 from pathlib import Path
 
-from services.cart import catalogue_http, http
+from services.cart import catalogue_http, http, imports_http
 from services.cart.commands import adopt_first_policy, execute
 from services.cart.domain import pricing, product
 from services.cart.domain.cart import CART
@@ -43,7 +43,11 @@ def wire(settings: Settings, store: Store) -> Wired:
     token_key = settings.jwt_key.get_secret_value()
     auth = Authenticator(token_key, store.clock)
     personal = PersonalData(Vault(base64.b64decode(settings.data_key.get_secret_value())))
-    router = joined(http.routes(store, auth, personal, token_key), catalogue_http.routes(store, auth))
+    router = joined(
+        http.routes(store, auth, personal, token_key),
+        catalogue_http.routes(store, auth),
+        imports_http.routes(store, auth),
+    )
     return Wired(duties=Duties(execute=execute), router=router, prepare=partial(adopt_first_policy, store))
 
 

@@ -11,7 +11,14 @@ from pydantic import AwareDatetime, BaseModel, Field, StrictInt
 
 from services.cart.commands import execute
 from services.cart.domain.pricing import PRICING, PRICING_STREAM, AdoptPolicy, PolicyAdopted
-from services.cart.domain.product import PRODUCT, DelistProduct, ListProduct, ProductDetails
+from services.cart.domain.product import (
+    PRODUCT,
+    DelistProduct,
+    Image,
+    ListProduct,
+    Option,
+    ProductDetails,
+)
 from services.cart.domain.rules import MOST_LINES, PricingRules, ShippingMethod, TaxRule
 from services.cart.readmodels.pricing_policies import policy_at
 from services.cart.readmodels.products import PRODUCTS, ProductRow, row_of
@@ -28,10 +35,13 @@ MOST_PRODUCTS = 1000
 
 
 class ProductBody(BaseModel):
-    """A catalogue entry: `titles` by locale, `prices` in minor units by currency."""
+    """A catalogue entry: `titles` by locale, `prices` in minor units by currency. Not `active`, it is not
+    sold; `attributes` that are left out stay as they are."""
 
     titles: dict[str, str]
     prices: dict[str, StrictInt]
+    compare_at: dict[str, StrictInt] = Field(default_factory=dict)
+    active: bool = True
     tax_class: str = "standard"
     digital: bool = False
     preorder_until: date | None = None
@@ -43,14 +53,28 @@ class ProductBody(BaseModel):
     weight_g: StrictInt = 0
     image_url: str | None = None
     limit_quantity_per_checkout: StrictInt | None = None
+    handle: str | None = None
+    position: StrictInt = 0
+    options: tuple[Option, ...] = ()
+    images: tuple[Image, ...] = ()
+    attributes: dict[str, str] | None = None
 
     def command(self, sku: str) -> ListProduct:
         """The wish to have it in the catalogue exactly so."""
         fields = {name: getattr(self, name) for name in _DETAILS}
-        return ListProduct(sku=sku, details=ProductDetails(title=self.titles, **fields), prices=self.prices)
+        details = ProductDetails(title=self.titles, attributes=self.attributes or {}, **fields)
+        return ListProduct(
+            sku=sku,
+            details=details,
+            prices=self.prices,
+            compare_at=self.compare_at,
+            active=self.active,
+            keep_attributes=self.attributes is None,
+        )
 
 
-_DETAILS = tuple(name for name in ProductBody.model_fields if name not in ("titles", "prices"))
+_NOT_DETAILS = ("titles", "prices", "compare_at", "active", "attributes")
+_DETAILS = tuple(name for name in ProductBody.model_fields if name not in _NOT_DETAILS)
 
 
 class ListedProduct(ProductBody):
@@ -145,6 +169,18 @@ def routes(store: Store, auth: Authenticator) -> APIRouter:
             )
         return [_product(row) for row in rows]
 
+    @router.get("/catalog")
+    async def catalog(
+        after: str = "", limit: Annotated[int, Query(ge=1, le=MOST_PRODUCTS)] = 100, _actor: Actor = staff
+    ) -> Response:
+        """Every product, sold or not, with its attributes, as an import takes it; in order of sku, continue
+        with `after` = the last sku."""
+        async with store.session() as session:
+            rows = await PRODUCTS.query(
+                session, "sku > $1 ORDER BY sku LIMIT $2", after.replace("\0", ""), limit
+            )
+        return respond(Outcome(body=[_whole_product(row) for row in rows]))
+
     @router.get("/products/{sku}")
     async def product(sku: sku_path) -> Response:
         """One product, even if it is not sold any more."""
@@ -199,9 +235,23 @@ async def _row(uow: UnitOfWork, sku: str) -> ProductRow:
 
 
 def _product(row: ProductRow) -> dict[str, Any]:
+    """What anyone may see: attributes may hold what an article costs the shop."""
+    product = _whole_product(row)
+    del product["attributes"]
+    return product
+
+
+def _whole_product(row: ProductRow) -> dict[str, Any]:
     details = asdict(row.details)
     titles = details.pop("title")
-    return {"sku": row.sku, "titles": titles, "prices": row.prices, "active": row.active, **details}
+    return {
+        "sku": row.sku,
+        "titles": titles,
+        "prices": row.prices,
+        "compare_at": row.compare_at,
+        "active": row.active,
+        **details,
+    }
 
 
 def _policy(adopted: PolicyAdopted) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Final, TypeAlias, assert_never
 from uuid import UUID
@@ -14,6 +14,10 @@ HIGHEST_PRICE: Final = 10_000_000_000
 """Minor units; keeps the sum of the largest cart within 64 bits."""
 HIGHEST_QUANTITY: Final = 100_000
 """Units of one product in a checkout, where the product sets no lower limit."""
+MOST_OPTIONS: Final = 3
+MOST_IMAGES: Final = 250
+MOST_ATTRIBUTES_LENGTH: Final = 200_000
+"""Characters in all attributes of one product together."""
 
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 
@@ -22,9 +26,30 @@ _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """What sets a variant apart from the others: a size, a color."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A picture of the article, and what it shows in words."""
+
+    url: str
+    alt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProductDetails:
     """All of a product but its prices. `title` is per locale (`en`, `de-AT`); `limit_quantity_per_checkout`
-    None means no limit of its own."""
+    None means no limit of its own.
+
+    The variants of one article share a `handle`; `position` is the variant's place among them, and the first
+    of them carries what belongs to the article as a whole: its `images`, and of `attributes` those that are
+    no variant's. `attributes` are kept for who imported them: nothing reads them, and no buyer sees them.
+    """
 
     title: Mapping[str, str]
     tax_class: str = "standard"
@@ -38,6 +63,11 @@ class ProductDetails:
     weight_g: int = 0
     image_url: str | None = None
     limit_quantity_per_checkout: int | None = None
+    handle: str | None = None
+    position: int = 0
+    options: tuple[Option, ...] = ()
+    images: tuple[Image, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +88,12 @@ class ProductRevised:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProductPriced:
-    """The product's prices from now on, all of them: minor units per currency."""
+    """The product's prices from now on, all of them: minor units per currency. `compare_at` are the higher
+    ones that they are shown beside."""
 
     sku: str
     prices: Mapping[str, int]
+    compare_at: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +117,7 @@ class Product:
     sku: str
     details: ProductDetails
     prices: Mapping[str, int]
+    compare_at: Mapping[str, int] = field(default_factory=dict)
     active: bool = True
 
     @property
@@ -100,23 +133,29 @@ class Product:
         return DeliveryKind.PICKUP if self.details.pickup_only else DeliveryKind.SHIP
 
     def title(self, locale: str) -> str:
-        """The title in the locale, else in its language, else in English, else in any language."""
+        """The title in the locale, else in its language, else in English, else in any language; of a variant
+        with its options."""
         titles = self.details.title
-        for wanted in (locale, locale.split("-", maxsplit=1)[0], "en"):
-            if wanted in titles:
-                return titles[wanted]
-        return next(iter(titles.values()), self.sku)
+        known = (titles[wanted] for wanted in (locale, locale.split("-", 1)[0], "en") if wanted in titles)
+        title = next(known, None) or next(iter(titles.values()), self.sku)
+        values = " / ".join(option.value for option in self.details.options)
+        return f"{title} - {values}" if values else title
 
 
 def evolve(state: Product | None, event: ProductEvent, _at: datetime) -> Product:
     """The product after `event`."""
     match event:
         case ProductListed(sku=sku, details=details):
-            return Product(sku=sku, details=details, prices=state.prices if state else {})
+            return Product(
+                sku=sku,
+                details=details,
+                prices=state.prices if state else {},
+                compare_at=state.compare_at if state else {},
+            )
         case ProductRevised(details=details):
             return replace(_known(state), details=details)
-        case ProductPriced(prices=prices):
-            return replace(_known(state), prices=prices)
+        case ProductPriced(prices=prices, compare_at=compare_at):
+            return replace(_known(state), prices=prices, compare_at=compare_at)
         case ProductDelisted():
             return replace(_known(state), active=False)
         case _:
@@ -133,11 +172,18 @@ def _known(state: Product | None) -> Product:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListProduct:
-    """Have the product in the catalogue exactly so. Refused with `invalid_product` and the wrong `fields`."""
+    """Have the product in the catalogue exactly so; not `active`, it is known but not sold.
+
+    `keep_attributes`: those that it has stay, whatever the details say. Refused with `invalid_product` and
+    the wrong `fields`.
+    """
 
     sku: str
     details: ProductDetails
     prices: Mapping[str, int]
+    compare_at: Mapping[str, int] = field(default_factory=dict)
+    active: bool = True
+    keep_attributes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,13 +216,18 @@ def _list(state: Product | None, command: ListProduct) -> Sequence[ProductEvent]
     wrong = tuple(_wrong_fields(command))
     if wrong:
         raise Rejected("invalid_product", f"These fields are not valid: {', '.join(wrong)}.", fields=wrong)
+    sku, details = command.sku, command.details
+    if command.keep_attributes:
+        details = replace(details, attributes=state.details.attributes if state else {})
     events: list[ProductEvent] = []
-    if state is None or not state.active:
-        events.append(ProductListed(sku=command.sku, details=command.details))
-    elif state.details != command.details:
-        events.append(ProductRevised(sku=command.sku, details=command.details))
-    if state is None or state.prices != command.prices:
-        events.append(ProductPriced(sku=command.sku, prices=command.prices))
+    if state is None or (command.active and not state.active):
+        events.append(ProductListed(sku=sku, details=details))
+    elif state.details != details:
+        events.append(ProductRevised(sku=sku, details=details))
+    if state is None or (state.prices, state.compare_at) != (command.prices, command.compare_at):
+        events.append(ProductPriced(sku=sku, prices=command.prices, compare_at=command.compare_at))
+    if not command.active and (state is None or state.active):
+        events.append(ProductDelisted(sku=sku))
     return events
 
 
@@ -185,13 +236,15 @@ def _wrong_fields(command: ListProduct) -> Iterator[str]:
     if not is_text(command.sku, longest=64):
         yield "sku"
     if not details.title or not all(
-        is_text(locale, longest=35) and is_text(title, longest=200) for locale, title in details.title.items()
+        is_text(locale, longest=35) and is_text(title, longest=300) for locale, title in details.title.items()
     ):
         yield "title"
     if not is_text(details.tax_class, longest=40):
         yield "tax_class"
-    if not prices or not all(is_currency(c) and 0 <= price <= HIGHEST_PRICE for c, price in prices.items()):
+    if not prices or not _are_amounts(prices):
         yield "prices"
+    if not _are_amounts(command.compare_at):
+        yield "compare_at"
     if details.digital and details.pickup_only:
         yield "pickup_only"
     if not 0 <= details.weight_g <= 100_000_000:
@@ -201,6 +254,43 @@ def _wrong_fields(command: ListProduct) -> Iterator[str]:
     limit = details.limit_quantity_per_checkout
     if limit is not None and not 1 <= limit <= HIGHEST_QUANTITY:
         yield "limit_quantity_per_checkout"
+    yield from _wrong_of_variant(details)
+
+
+def _wrong_of_variant(details: ProductDetails) -> Iterator[str]:
+    if details.handle is not None and not is_text(details.handle, longest=255):
+        yield "handle"
+    if not 0 <= details.position <= 1_000_000:
+        yield "position"
+    names = {option.name for option in details.options}
+    if (
+        len(names) < len(details.options)
+        or len(names) > MOST_OPTIONS
+        or not all(
+            is_text(option.name, longest=255) and is_text(option.value, longest=255)
+            for option in details.options
+        )
+    ):
+        yield "options"
+    if len(details.images) > MOST_IMAGES or not all(
+        is_text(image.url, longest=2_000) and (image.alt is None or is_text(image.alt, longest=1_000))
+        for image in details.images
+    ):
+        yield "images"
+    length = sum(len(name) + len(value) for name, value in details.attributes.items())
+    if length > MOST_ATTRIBUTES_LENGTH or not all(
+        is_text(name, longest=200) and _is_storable(value) for name, value in details.attributes.items()
+    ):
+        yield "attributes"
+
+
+def _are_amounts(prices: Mapping[str, int]) -> bool:
+    return all(is_currency(currency) and 0 <= price <= HIGHEST_PRICE for currency, price in prices.items())
+
+
+def _is_storable(text: str) -> bool:
+    """Whether JSON columns can hold it: no NUL, no half of a surrogate pair."""
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 
 
 def is_currency(code: str) -> bool:

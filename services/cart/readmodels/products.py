@@ -19,18 +19,30 @@ class ProductRow:
     version: int
     details: ProductDetails
     prices: Mapping[str, int]
+    compare_at: Mapping[str, int]
     active: bool
 
     @property
     def product(self) -> Product:
         """The entry as the pure core knows it."""
-        return Product(sku=self.sku, details=self.details, prices=self.prices, active=self.active)
+        return Product(
+            sku=self.sku,
+            details=self.details,
+            prices=self.prices,
+            compare_at=self.compare_at,
+            active=self.active,
+        )
 
 
 def row_of(state: Product, version: int) -> ProductRow:
     """The row of a product at this version."""
     return ProductRow(
-        sku=state.sku, version=version, details=state.details, prices=state.prices, active=state.active
+        sku=state.sku,
+        version=version,
+        details=state.details,
+        prices=state.prices,
+        compare_at=state.compare_at,
+        active=state.active,
     )
 
 

@@ -1,0 +1,1 @@
+ALTER TABLE products ADD COLUMN compare_at jsonb NOT NULL DEFAULT '{}';
