@@ -13,6 +13,9 @@ import typer
 from aiokafka.errors import KafkaError
 
 from cli import operate
+from cli.catalog.exporting import ExportOptions, export_catalog
+from cli.catalog.files import CatalogError, Encoding, Format
+from cli.catalog.importing import ImportOptions, import_catalog
 from cli.demo import command as demo_command
 from cli.demo.client import GaveUp, Refused
 from cli.demo.invoices import EXAMPLE, NotInvoices
@@ -28,7 +31,9 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 parked_app = typer.Typer(help="Records that wait because they failed or came early.", no_args_is_help=True)
 events_app = typer.Typer(help="The event topics.", no_args_is_help=True)
 app.add_typer(parked_app, name="parked")
+catalog_app = typer.Typer(help="The products that the shop sells, as files.", no_args_is_help=True)
 app.add_typer(events_app, name="events")
+app.add_typer(catalog_app, name="catalog")
 
 CANNOT = 2
 INTERRUPTED = 130
@@ -38,6 +43,14 @@ Attach = Annotated[
     typer.Option(help="File of the platform to work on [ORDERFLOW_PLATFORM, else .orderflow/platform.json]"),
 ]
 Service = Annotated[str, typer.Argument(help=f"one of {', '.join(SERVICES)}")]
+FileFormat = Annotated[
+    Format | None,
+    typer.Option("--format", help="Shopify's product CSV, or JSON Lines; as the file is called."),
+]
+Currency = Annotated[
+    str | None, typer.Option(help="Of the CSV's prices; by default the only one that the shop sells in.")
+]
+Locale = Annotated[str, typer.Option(help="Of the CSV's titles.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -196,6 +209,45 @@ def events_tail(
     _end(operate.tail(attach(platform), names, from_start=from_start, limit=limit, as_json=as_json))
 
 
+@catalog_app.command("import")
+def catalog_import(
+    file: Annotated[Path, typer.Argument(help=".csv as Shopify exports it, or .jsonl")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Take the good lines all the same.")] = False,
+    stock: Annotated[bool, typer.Option(help="Count quantities in where none were from a file yet.")] = True,
+    file_format: FileFormat = None,
+    encoding: Annotated[Encoding, typer.Option(help="Of a CSV file.")] = Encoding.UTF_8,
+    currency: Currency = None,
+    locale: Locale = "en",
+    platform: Attach = None,
+) -> None:
+    """Take products from a file, all or none; again, it changes nothing. Exit code 2: it has bad lines."""
+    options = ImportOptions(
+        file=file,
+        format=file_format,
+        encoding=encoding,
+        currency=currency,
+        locale=locale,
+        dry_run=dry_run,
+        skip_bad=skip_bad,
+        stock=stock,
+    )
+    _end(import_catalog(attach(platform), options))
+
+
+@catalog_app.command("export")
+def catalog_export(
+    file: Annotated[Path | None, typer.Argument(help=".csv or .jsonl; standard output by default")] = None,
+    file_format: FileFormat = None,
+    currency: Currency = None,
+    locale: Locale = "en",
+    platform: Attach = None,
+) -> None:
+    """Write all products to a file that can be imported again."""
+    options = ExportOptions(file=file, format=file_format, currency=currency, locale=locale)
+    _end(export_catalog(attach(platform), options))
+
+
 def _one(name: str) -> str:
     return _known([name])[0]
 
@@ -216,7 +268,7 @@ def main() -> None:
     """Run the command line; a failure that a person can mend is one line and exit code 2."""
     try:
         app()
-    except (PlatformError, StartError, SettingsError, NotInvoices, GaveUp, Refused) as error:
+    except (PlatformError, StartError, SettingsError, NotInvoices, CatalogError, GaveUp, Refused) as error:
         _fail(error)
     except (asyncpg.PostgresError, KafkaError, *CONNECTION_LOST) as error:
         _fail(f"the platform cannot be reached: {str(error) or type(error).__name__}")

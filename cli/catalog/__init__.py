@@ -1,0 +1,1 @@
+"""Product files: read, checked and sent to a platform, and written from one."""
