@@ -31,9 +31,6 @@ def read_shopify(
     ended: set[str] = set()
     article: list[Row] = []
     for row in rows_of(lines, encoding):
-        if isinstance(row, BadLine):
-            yield row
-            continue
         if article and row["Handle"] != article[0]["Handle"]:
             yield from _entries(article, ended, currency, locale)
             article = []
@@ -51,15 +48,15 @@ def _entries(rows: list[Row], ended: set[str], currency: str, locale: str) -> It
         return
     ended.add(handle)
     try:
-        if not handle:
-            raise ValueError("Handle is empty")
+        if first.fault or not handle:
+            raise ValueError(first.fault or "Handle is empty")
         article = _Article(rows, currency, locale)
         yield article.entry(first, 1)
     except ValueError as error:
         rest = f"; the other rows of {handle!r} are left out with it" if len(rows) > 1 else ""
         yield BadLine(line=first.line, reason=f"{error}{rest}")
         return
-    for position, row in enumerate((row for row in rows[1:] if row.is_variant), start=2):
+    for position, row in enumerate((row for row in rows[1:] if row.fault or row.is_variant), start=2):
         try:
             yield article.entry(row, position)
         except ValueError as error:
@@ -83,6 +80,8 @@ class _Article:
 
     def entry(self, row: Row, position: int) -> Entry:
         """The variant of this row. Raises ValueError with the reason."""
+        if row.fault:
+            raise ValueError(row.fault)
         is_first = row is self._first
         options = self._options(row)
         active, attributes = self._published(row)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cli.catalog import shopify
 from cli.catalog.amounts import CURRENCIES
-from cli.catalog.entries import BadLine, Unreadable
+from cli.catalog.entries import Unreadable
 
 LONGEST_CELL: Final = 1_000_000
 
@@ -19,10 +19,14 @@ _UNDECODED = re.compile("[\udc80-\udcff]")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record and the line that it begins on; a column that the file does not have is empty."""
+    """One record and the line that it begins on; a column that the file does not have is empty.
+
+    `fault`: why it is not to be trusted, None if it is.
+    """
 
     line: int
     cells: Mapping[str, str]
+    fault: str | None = None
 
     def __getitem__(self, column: str) -> str:
         return " ".join(self.cells.get(column, "").split())
@@ -40,8 +44,8 @@ class Row:
         return any(self[column] for column in ("Option1 Value", "Variant SKU", shopify.PRICE))
 
 
-def rows_of(lines: Iterable[bytes], encoding: str) -> Iterator[Row | BadLine]:
-    """The rows of a file and its lines that are none; empty ones are passed over.
+def rows_of(lines: Iterable[bytes], encoding: str) -> Iterator[Row]:
+    """The rows of a file; empty ones are passed over.
 
     `encoding` is one in which a line ends with the byte 10. Raises Unreadable if the columns are wrong or a
     quotation mark is missing.
@@ -59,12 +63,12 @@ def rows_of(lines: Iterable[bytes], encoding: str) -> Iterator[Row | BadLine]:
             return
         if not any(cells):
             continue
+        fault = None
         if len(cells) != len(columns):
-            yield BadLine(line=line, reason=f"it has {len(cells)} fields, the first line has {len(columns)}")
+            fault = f"it has {len(cells)} fields, the first line has {len(columns)}"
         elif found := next(filter(None, map(_UNDECODED.search, cells)), None):
-            yield BadLine(line=line, reason=_undecoded(found[0], encoding))
-        else:
-            yield Row(line, dict(zip(columns, cells, strict=True)))
+            fault = _undecoded(found[0], encoding)
+        yield Row(line, dict(zip(columns, cells, strict=False)), fault)
 
 
 def _decoded(lines: Iterable[bytes], encoding: str) -> Iterator[str]:

@@ -192,5 +192,7 @@ def _in_words(error: ValidationError) -> str:
 
 def _faults(error: ValidationError) -> Iterator[str]:
     for fault in error.errors(include_url=False, include_input=False):
-        place = ".".join(map(str, fault["loc"]))
-        yield f"{place}: {fault['msg']}" if place else fault["msg"]
+        place, said = ".".join(map(str, fault["loc"])), fault["msg"]
+        if place == "sku" and fault["type"] == "string_pattern_mismatch":
+            said = "it has a space, a slash or a control character"
+        yield f"{place}: {said}"

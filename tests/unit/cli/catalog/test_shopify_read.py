@@ -1,12 +1,19 @@
 """Shopify's product CSV, read: what a file gives, and what is said of its bad lines."""
 
+import io
+import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.catalog import shopify
 from cli.catalog.entries import BadLine, Entry, Unreadable
+from cli.catalog.json_lines import read_json_lines
 from cli.catalog.shopify_read import MOST_ROWS, read_shopify
+from services.cart.catalog_imports import command_of
+from services.cart.domain.product import PRODUCT
 
 HEADER = (
     "Handle,Title,Body (HTML),Vendor,Published,Option1 Name,Option1 Value,Option2 Name,Option2 Value,"
@@ -145,7 +152,7 @@ def test_a_byte_order_mark_and_other_line_ends(data: bytes) -> None:
 
 def test_an_older_spreadsheets_bytes_are_told_and_read_when_asked_for() -> None:
     data = rows({}, {"Handle": "cup", "Title": "Café", "Variant SKU": "CUP"}).encode("cp1252")
-    bad, good = read(data)
+    good, bad = read(data)
     assert isinstance(good, Entry)
     reason = "the byte 0xE9 is not utf-8; --encoding cp1252 reads files of older spreadsheets"
     assert bad == BadLine(line=3, reason=reason)
@@ -295,3 +302,16 @@ def test_what_shopify_has_no_column_for() -> None:
         "attributes": {},
     }
     assert {name: mug.product[name] for name in expected} == expected
+
+
+def test_the_page_about_files_is_true() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "catalogue.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    found = list(read_json_lines(io.BytesIO(lines.encode())))
+    assert len(found) == 5
+    for each in found:
+        assert isinstance(each, Entry)
+        PRODUCT.decide(None, command_of(each.product))
+    told = " ".join(re.findall(r"^\| ([A-Z].*?) \|", page, re.MULTILINE))
+    columns = {*shopify.BASE, *shopify.OURS}.difference(shopify.OPTION_NAMES, shopify.OPTION_VALUES)
+    assert [column for column in columns if column not in told] == []
