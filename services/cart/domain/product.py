@@ -9,6 +9,7 @@ from uuid import UUID
 
 from shared.domain import Decider, Rejected
 from shared.events.common import DeliveryKind
+from shared.events.registry import JsonObject, Upcaster
 
 HIGHEST_PRICE: Final = 10_000_000_000
 """Minor units; keeps the sum of the largest cart within 64 bits."""
@@ -105,6 +106,17 @@ class ProductDelisted:
 
 ProductEvent: TypeAlias = ProductListed | ProductRevised | ProductPriced | ProductDelisted
 EVENTS: tuple[type[ProductEvent], ...] = (ProductListed, ProductRevised, ProductPriced, ProductDelisted)
+
+
+def _with_new_members_left_out(document: JsonObject) -> JsonObject:
+    return document
+
+
+UPCASTERS: Mapping[str, tuple[Upcaster, ...]] = dict.fromkeys(
+    ("ProductListed", "ProductRevised", "ProductPriced"), (_with_new_members_left_out,)
+)
+"""Version 2 knows variants, images, attributes and `compare_at`, which may all be left out. It is a version
+of its own because a process that does not know them would revise them away."""
 
 
 # State

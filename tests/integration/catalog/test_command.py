@@ -1,6 +1,7 @@
 """`orderflow catalog` as people type it, with a real cart and inventory: files in, files out, bad files."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ async def test_shopifys_csv_goes_in_once_and_comes_out_as_it_was(desk: Desk) -> 
 
 
 async def test_json_lines_go_in_and_come_out_as_they_were(desk: Desk) -> None:
-    lines = [
+    lines: list[dict[str, Any]] = [
         {"sku": "BOOK", "titles": {"en": "Book"}, "prices": {"GBP": 900}, "preorder_until": "2027-01-31"},
         {"sku": "MUG", "titles": {"en": "Mug", "de": "Becher"}, "prices": {"GBP": 1200, "JPY": 2000}},
         {

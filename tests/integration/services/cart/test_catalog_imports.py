@@ -73,7 +73,7 @@ async def test_what_is_wrong_is_said_of_each_product(shop: Shop) -> None:
         (3, "sku"),
         (4, "weight_g"),
         (5, "These fields are not valid"),
-        (6, "sku"),
+        (6, "titles"),
     ]
     problem = await coming.refused(1)
     assert (problem["code"], problem["refused"]) == ("import_refused", 6)
@@ -124,8 +124,8 @@ async def test_an_import_id_taken_from_two_processes_is_taken_once(shop: Shop) -
     import_id = uuid4()
     coming = Import(shop.clerk, import_id)
     await coming.part(0, *numbered(*range(10)))
-    both = await asyncio.gather(coming.take(1), Import(shop.clerk, import_id).take(1))
-    assert both == [(10, 0, 0), (10, 0, 0)]
+    first, second = await asyncio.gather(coming.take(1), Import(shop.clerk, import_id).take(1))
+    assert first == second == (10, 0, 0)
     assert len(await shop.types("product")) == 20
 
 
