@@ -1,5 +1,6 @@
 """`orderflow catalog import`: reads a file once, has each part of it checked, then has all of them taken."""
 
+import asyncio
 import json
 import tempfile
 from collections import Counter
@@ -91,12 +92,21 @@ class _Import:
     async def check(self, entries: Iterable[Entry | BadLine]) -> bool:
         """Have everything checked and set aside; whether it may be taken."""
         try:
-            for part in _parts(self._good(entries)):
-                await self._send(part)
+            await self._send_all(_parts(self._good(entries)))
         except Unreadable as error:
             self._bad_line(error.line, error.reason)
             return False
         return not self.bad or self.options.skip_bad
+
+    async def _send_all(self, parts: Iterator[list[Entry]]) -> None:
+        """Send part by part; while one is answered, the next is read."""
+        part = next(parts, None)
+        while part:
+            sending = asyncio.create_task(self._send(part))
+            try:
+                part = await asyncio.to_thread(next, parts, None)
+            finally:
+                await sending
 
     def _good(self, entries: Iterable[Entry | BadLine]) -> Iterator[tuple[Entry, int]]:
         """The entries that can be sent, each sku once, with their sizes in bytes."""

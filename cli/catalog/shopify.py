@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from hashlib import sha256
 from typing import Any, Final
 
@@ -51,9 +52,9 @@ OURS: Final = (TAX_CLASS, PREORDER_UNTIL, SUPPLIER, LIMIT, *FLAGS)
 
 PRICE: Final = "Variant Price"
 COMPARE_AT: Final = "Variant Compare At Price"
-IN_CURRENCY: Final = re.compile(rf"({PRICE}|{COMPARE_AT}) / ([A-Z]{{3}})", re.ASCII)
+_IN_CURRENCY: Final = re.compile(rf"({PRICE}|{COMPARE_AT}) / ([A-Z]{{3}})", re.ASCII)
 """A price in a further currency."""
-IN_LOCALE: Final = re.compile(r"Title / ([a-z]{2,3}(?:-[A-Za-z]{2,8})*)", re.ASCII)
+_IN_LOCALE: Final = re.compile(r"Title / ([a-z]{2,3}(?:-[A-Za-z]{2,8})*)", re.ASCII)
 """A title in a further language."""
 
 RAW: Final = ("Published", "Status", "Variant Inventory Tracker", "Variant Inventory Policy")
@@ -73,11 +74,24 @@ _USUAL_ORDER = (
 )
 
 
+@cache
+def price_in(column: str) -> tuple[str, str] | None:
+    """Of which price column this is one in a further currency, and in which; None if it is none."""
+    further = _IN_CURRENCY.fullmatch(column)
+    return (further[1], further[2]) if further else None
+
+
+@cache
+def title_in(column: str) -> str | None:
+    """In which further language this is a title; None if it is none."""
+    further = _IN_LOCALE.fullmatch(column)
+    return further[1] if further else None
+
+
+@cache
 def is_mapped(column: str) -> bool:
     """Whether the column means something to the catalogue; others are kept as attributes."""
-    return (
-        column in BASE or column in OURS or bool(IN_CURRENCY.fullmatch(column) or IN_LOCALE.fullmatch(column))
-    )
+    return column in BASE or column in OURS or bool(price_in(column) or title_in(column))
 
 
 def in_order(columns: Iterable[str]) -> list[str]:

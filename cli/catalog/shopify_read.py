@@ -117,8 +117,8 @@ class _Article:
     def _titles(self, row: Row) -> dict[str, str]:
         titles = {self._locale: row["Title"]}
         for column in row.cells:
-            if further := shopify.IN_LOCALE.fullmatch(column):
-                titles[further[1]] = row[column]
+            if further := shopify.title_in(column):
+                titles[further] = row[column]
         return {locale: title for locale, title in titles.items() if title}
 
     def _options(self, row: Row) -> list[tuple[str, str]]:
@@ -150,8 +150,8 @@ class _Article:
     def _amounts(self, row: Row, column: str) -> dict[str, int]:
         texts = {self._currency: row[column]}
         for name in row.cells:
-            if (further := shopify.IN_CURRENCY.fullmatch(name)) and further[1] == column:
-                texts[further[2]] = row[name]
+            if (further := shopify.price_in(name)) and further[0] == column:
+                texts[further[1]] = row[name]
         amounts: dict[str, int] = {}
         for currency, text in texts.items():
             try:

@@ -99,5 +99,5 @@ def _demand_columns(columns: Sequence[str], encoding: str) -> None:
     if twice := sorted({column for column in columns if column and columns.count(column) > 1}):
         raise Unreadable(1, f"these columns are there more than once: {', '.join(map(repr, twice))}")
     for column in columns:
-        if (further := shopify.IN_CURRENCY.fullmatch(column)) and further[2] not in CURRENCIES:
-            raise Unreadable(1, f"{column}: there is no currency {further[2]}")
+        if (further := shopify.price_in(column)) and further[1] not in CURRENCIES:
+            raise Unreadable(1, f"{column}: there is no currency {further[1]}")

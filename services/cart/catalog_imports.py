@@ -39,7 +39,7 @@ class ImportPart:
 
     import_id: UUID
     part: int
-    products: Sequence[Mapping[str, Any]]
+    products: list[dict[str, Any]]
     refused: int
     staged_at: datetime
 
@@ -78,7 +78,7 @@ IMPORTS = Table(name="catalog_imports", row=CatalogImport, key=("import_id",))
 
 
 async def check(
-    store: Store, import_id: UUID, part: int, products: Sequence[Mapping[str, Any]], *, keep: bool
+    store: Store, import_id: UUID, part: int, products: Sequence[dict[str, Any]], *, keep: bool
 ) -> Checked:
     """Check a part against the catalogue as it stands; `keep`: set aside what can be taken."""
     commands: dict[int, ListProduct] = {}
@@ -88,7 +88,7 @@ async def check(
             commands[index] = command_of(product)
         except ValidationError as error:
             faults.append(Fault(index=index, reason=_in_words(error)))
-    good: list[Mapping[str, Any]] = []
+    good: list[dict[str, Any]] = []
     counts = {"listed": 0, "changed": 0, "unchanged": 0}
     async with store.session() as session:
         skus = sorted({command.sku for command in commands.values()})
@@ -112,7 +112,7 @@ def command_of(product: Mapping[str, Any]) -> ListProduct:
 
 
 async def _set_aside(
-    store: Store, import_id: UUID, part: int, products: Sequence[Mapping[str, Any]], refused: int
+    store: Store, import_id: UUID, part: int, products: list[dict[str, Any]], refused: int
 ) -> None:
     now = store.clock()
     row = ImportPart(import_id=import_id, part=part, products=products, refused=refused, staged_at=now)

@@ -21,6 +21,7 @@ MOST_ATTRIBUTES_LENGTH: Final = 200_000
 """Characters in all attributes of one product together."""
 
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 # Events (private stream `product-<sku>`)
@@ -302,7 +303,7 @@ def _are_amounts(prices: Mapping[str, int]) -> bool:
 
 def _is_storable(text: str) -> bool:
     """Whether JSON columns can hold it: no NUL, no half of a surrogate pair."""
-    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
+    return _UNSTORABLE.search(text) is None
 
 
 def is_currency(code: str) -> bool:
