@@ -4,10 +4,11 @@ from pathlib import Path
 
 from services.inventory.commands import execute, streams
 from services.inventory.domain import ledger
+from services.inventory.domain.availability import SKU_AVAILABILITY, AssessAvailability
 from services.inventory.domain.reservation import RESERVATION
 from services.inventory.domain.stock import STOCK_ITEM
 from services.inventory.http import routes
-from services.inventory.reactions import react
+from services.inventory.reactions import follow_up, react
 from services.inventory.readmodels import stock_levels
 from services.inventory.readmodels.reservations import RESERVATIONS
 from services.inventory.readmodels.stock_levels import STOCK_LEVELS
@@ -27,8 +28,9 @@ def define(_settings: Settings) -> Definition:
     """What inventory keeps."""
     return Definition(
         registry=Registry.of(inventory, ledger),
-        deciders=[STOCK_ITEM, RESERVATION],
+        deciders=[STOCK_ITEM, RESERVATION, SKU_AVAILABILITY],
         read_models=[STOCK_LEVELS, STOCK_MOVEMENTS, RESERVATIONS],
+        react=follow_up,
     )
 
 
@@ -49,7 +51,7 @@ def subscription(settings: Settings) -> Subscription:
 def wire(settings: Settings, store: Store) -> Wired:
     """How inventory's parts hang together."""
     return Wired(
-        duties=Duties(execute=execute),
+        duties=Duties(execute=execute, commands=(AssessAvailability,), streams=streams),
         router=routes(store, Authenticator(settings.jwt_key.get_secret_value(), store.clock)),
         samples=(stock_levels.sample,),
     )

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
+from services.inventory.domain.availability import SKU_AVAILABILITY, AssessAvailability, assess, crossed
 from services.inventory.domain.deducting import DeductStock, decide_deduction
 from services.inventory.domain.releasing import ReleaseStock, decide_release
-from services.inventory.domain.reservation import RESERVATION, reservation_stream
+from services.inventory.domain.reservation import RESERVATION, Decision, reservation_stream
 from services.inventory.domain.reserving import ReserveStock, decide_reservation
 from services.inventory.domain.restocking import RestockReturn, decide_restock
 from services.inventory.domain.stock import (
@@ -14,40 +15,74 @@ from services.inventory.domain.stock import (
     ReceiveStock,
     SetStockTerms,
     StockItem,
+    sku_and_location,
+    stock_item_stream,
 )
-from shared.domain import key_of
+from services.inventory.reactions import assessment
+from shared.domain import category_of, key_of
+from shared.domain.ids import MAIN_LOCATION
 from shared.store.unit_of_work import UnitOfWork
 
 
 def streams(command: Any) -> Iterable[str]:
     """The streams that are known to be needed before anything is loaded."""
+    if isinstance(command, AssessAvailability):
+        return (SKU_AVAILABILITY.stream(command.sku), stock_item_stream(command.sku, MAIN_LOCATION))
     items = () if isinstance(command, ReleaseStock) else command.item_streams
     return (reservation_stream(command.order_id), *items)
 
 
 async def execute(uow: UnitOfWork, command: Any) -> None:
     """Run one command inside a unit of work. Raises Rejected for staff's wishes, never for facts."""
+    decision: Decision
     match command:
-        case ReceiveStock() | AdjustStock() | SetStockTerms():
-            await uow.decide(STOCK_ITEM, f"{command.sku}@{command.location_id}", command)
+        case AssessAvailability():
+            item = await uow.state(STOCK_ITEM, f"{command.sku}@{MAIN_LOCATION}")
+            await uow.decide(SKU_AVAILABILITY, command.sku, assess(item))
             return
+        case ReceiveStock() | AdjustStock() | SetStockTerms():
+            stream = stock_item_stream(command.sku, command.location_id)
+            items = await _items(uow, [stream])
+            decision = [(stream, event) for event in STOCK_ITEM.decide(items[stream], command)]
         case ReserveStock():
             reservation = await uow.state(RESERVATION, command.order_id)
-            decision = decide_reservation(reservation, await _items(uow, command.item_streams), command)
+            items = await _items(uow, command.item_streams)
+            decision = decide_reservation(reservation, items, command)
         case ReleaseStock():
             reservation = await uow.state(RESERVATION, command.order_id)
-            held = reservation.item_streams if reservation else ()
-            decision = decide_release(reservation, await _items(uow, held), command)
+            items = await _items(uow, reservation.item_streams if reservation else ())
+            decision = decide_release(reservation, items, command)
         case DeductStock():
             reservation = await uow.state(RESERVATION, command.order_id)
-            decision = decide_deduction(reservation, await _items(uow, command.item_streams), command)
+            items = await _items(uow, command.item_streams)
+            decision = decide_deduction(reservation, items, command)
         case RestockReturn():
             reservation = await uow.state(RESERVATION, command.order_id)
-            decision = decide_restock(reservation, await _items(uow, command.item_streams), command)
+            items = await _items(uow, command.item_streams)
+            decision = decide_restock(reservation, items, command)
         case _:
             raise TypeError(f"inventory has no command {type(command).__name__}")
     for stream, event in decision:
         uow.append(stream, [event])
+    await _assess_later(uow, items, decision)
+
+
+async def _assess_later(
+    uow: UnitOfWork, before: dict[str, StockItem | None], decision: Iterable[tuple[str, Any]]
+) -> None:
+    """Have the availability of each sku assessed whose level these movements have changed.
+
+    Not of every sku that moved: a row for each line of every order would cost as much as the orders.
+    Orders are served from the main location only, so what lies elsewhere is not available to them.
+    """
+    moved = {
+        stream: event.movement_id for stream, event in decision if category_of(stream) == STOCK_ITEM.category
+    }
+    for stream, movement in moved.items():
+        sku, location = sku_and_location(stream)
+        after: StockItem | None = await uow.state(STOCK_ITEM, key_of(stream))
+        if location == MAIN_LOCATION and crossed(before[stream], after):
+            uow.want(assessment(sku), movement)
 
 
 async def _items(uow: UnitOfWork, item_streams: Iterable[str]) -> dict[str, StockItem | None]:

@@ -1,9 +1,13 @@
-"""What inventory does about others' events: orders hold, release and take stock, returns bring it back."""
+"""What inventory does about events: orders hold, release and take stock, returns bring it back.
+
+Its own news of a sku's availability asks for one more look at it.
+"""
 
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from services.inventory.domain.availability import SKU_AVAILABILITY, AssessAvailability
 from services.inventory.domain.deducting import DeductStock
 from services.inventory.domain.releasing import ReleaseStock
 from services.inventory.domain.reservation import LineUnits
@@ -12,9 +16,12 @@ from services.inventory.domain.restocking import RestockReturn
 from shared.domain import key_of
 from shared.domain.ids import MAIN_LOCATION
 from shared.events.envelope import Recorded
+from shared.events.inventory import StockRanLow, StockReplenished
 from shared.events.orders import OrderCancelled, OrderPlaced, Shipped
 from shared.events.returns import ReturnReceived
 from shared.messaging.subscription import Do
+from shared.store import todo
+from shared.store.todo import Wanted
 
 
 def react(event: Recorded[Any]) -> Iterable[Do]:
@@ -64,6 +71,22 @@ def react(event: Recorded[Any]) -> Iterable[Do]:
                     cause_event_id=event.event_id,
                 )
             )
+
+
+def follow_up(event: Recorded[Any]) -> Iterable[Wanted]:
+    """What an own event asks for.
+
+    What was told may be old news already, if the stock moved while it was assessed; the look after it sees
+    at least what that movement left, so the last word is the right one.
+    """
+    match event.data:
+        case StockRanLow() | StockReplenished():
+            yield assessment(key_of(event.stream))
+
+
+def assessment(sku: str) -> Wanted:
+    """The wish to have a sku's availability assessed in a transaction of its own."""
+    return todo.command(AssessAvailability(sku=sku), SKU_AVAILABILITY.stream(sku))
 
 
 def _key(event: Recorded[Any]) -> UUID:

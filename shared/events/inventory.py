@@ -1,4 +1,7 @@
-"""What inventory tells the others: how an order's reservation stands, on topic `inventory.events`."""
+"""What inventory tells the others: how an order's reservation stands, and what runs out.
+
+The stream is `reservation-<order_id>`, of availability `skuavailability-<sku>`.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,6 +32,13 @@ class ReleaseCause(StrEnum):
     CANCELLED = "CANCELLED"
     EDITED = "EDITED"
     SHORTAGE = "SHORTAGE"
+
+
+class Scarcity(StrEnum):
+    """How little there is of a sku that is not plentiful: few units, or none."""
+
+    LOW = "LOW"
+    OUT = "OUT"
 
 
 class RestockedTo(StrEnum):
@@ -125,14 +135,37 @@ class StockRestocked:
     reverses: tuple[ReversedDeduction, ...] = ()
 
 
-EVENTS: tuple[type, ...] = (
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockRanLow:
+    """So few units of the sku are available that it is `level`: none, or `threshold` units at most.
+
+    Told when the level is reached, not for every unit after that.
+    """
+
+    level: Scarcity
+    available: int
+    threshold: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockReplenished:
+    """The sku is no longer as scarce as it `was`; if it is still low, StockRanLow follows at once."""
+
+    was: Scarcity
+    available: int
+
+
+OF_RESERVATIONS: tuple[type, ...] = (
     StockReserved,
     StockReservationRejected,
     StockReleased,
     StockDeducted,
     StockRestocked,
 )
+OF_AVAILABILITY: tuple[type, ...] = (StockRanLow, StockReplenished)
+EVENTS: tuple[type, ...] = (*OF_RESERVATIONS, *OF_AVAILABILITY)
 
 ReservationEvent: TypeAlias = (
     StockReserved | StockReservationRejected | StockReleased | StockDeducted | StockRestocked
 )
+AvailabilityEvent: TypeAlias = StockRanLow | StockReplenished

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from services.inventory.domain import ledger
+from services.inventory.domain.availability import SKU_AVAILABILITY, AssessAvailability, Availability
 from services.inventory.domain.deducting import DeductStock
 from services.inventory.domain.ledger import (
     AdjustmentReason,
@@ -37,8 +38,17 @@ from services.inventory.domain.stock import (
 from services.inventory.readmodels.reservations import RESERVATIONS
 from services.inventory.readmodels.stock_levels import STOCK_LEVELS
 from services.inventory.readmodels.stock_movements import STOCK_MOVEMENTS
+from shared.domain.ids import MAIN_LOCATION
 from shared.events import inventory
-from shared.events.inventory import StockDeducted, StockReleased, StockReserved, StockRestocked
+from shared.events.inventory import (
+    Scarcity,
+    StockDeducted,
+    StockRanLow,
+    StockReleased,
+    StockReplenished,
+    StockReserved,
+    StockRestocked,
+)
 from shared.events.registry import Registry
 from shared.events.returns import Disposition, ReceivedLine
 from tests.property.machine import ACCEPTED, AggregateMachine, Decision, uid
@@ -46,7 +56,7 @@ from tests.property.profiles import PROFILE
 from tests.unit.inventory.world import Command, World
 from tests.unit.orders.samples import CONFIRMED, PLACED
 
-DEPOTS = (uid("north"), uid("south"))
+DEPOTS = (MAIN_LOCATION, uid("south"))
 SKUS = ("CUP", "BAG", "HAT")
 ORDERS = tuple(uid("order", n) for n in range(8))
 LINES = (("1", "CUP"), ("2", "CUP"), ("3", "BAG"), ("4", "HAT"))
@@ -77,6 +87,7 @@ class NaiveDepots:
         self.left: defaultdict[UUID, dict[UUID, Counter[UUID]]] = defaultdict(dict)
         self.papers: set[object] = set()
         """Everything with a number that counts once."""
+        self.told: dict[str, Scarcity | None] = dict.fromkeys(SKUS)
 
     def spoken_for(self, shelf: Shelf) -> int:
         return sum(n for (_, _, sku, depot), n in self.held.items() if (sku, depot) == shelf)
@@ -106,6 +117,11 @@ class NaiveDepots:
                 return ACCEPTED
             case AdjustStock():
                 return self._adjust(command)
+            case AssessAvailability(sku=sku):
+                left = self.available((sku, MAIN_LOCATION))
+                few = Scarcity.LOW if left <= self.low[sku, MAIN_LOCATION] else None
+                self.told[sku] = few if left else Scarcity.OUT
+                return ACCEPTED
             case SetStockTerms():
                 if not all(0 <= n <= MAX_QUANTITY for n in (command.low_threshold, command.safety_stock)):
                     return frozenset({"invalid_terms"})
@@ -207,7 +223,7 @@ class NaiveDepots:
 
 
 class InventoryMachine(AggregateMachine):
-    deciders = (STOCK_ITEM, RESERVATION)
+    deciders = (STOCK_ITEM, RESERVATION, SKU_AVAILABILITY)
     registry = Registry.of(inventory, ledger)
     read_models = (RESERVATIONS, STOCK_LEVELS, STOCK_MOVEMENTS)
 
@@ -344,6 +360,10 @@ class InventoryMachine(AggregateMachine):
             )
         )
 
+    @rule(sku=skus)
+    def somebody_looks_at_the_shelf(self, sku: str) -> None:
+        self.tell(AssessAvailability(sku=sku))
+
     @precondition(lambda self: bool(self.done))
     @rule(data=st.data())
     def something_old_is_heard_again(self, data: st.DataObject) -> None:
@@ -352,7 +372,7 @@ class InventoryMachine(AggregateMachine):
 
     def tell(self, command: Any) -> list[Any]:
         events = super().tell(command)
-        if events:
+        if events and not isinstance(command, AssessAvailability):
             self.done.append(command)
         return events
 
@@ -373,6 +393,9 @@ class InventoryMachine(AggregateMachine):
                 0,
             )
             assert (item.safety_stock, item.low_threshold) == (model.safety[shelf], model.low[shelf])
+        for sku in SKUS:
+            told: Availability | None = self.states.get(SKU_AVAILABILITY.stream(sku))
+            assert (told.level if told else None) is model.told[sku]
         entries: Counter[Held] = Counter()
         live: Counter[Held] = Counter()
         for order in ORDERS:
@@ -420,6 +443,19 @@ class InventoryMachine(AggregateMachine):
         assert +balance == +self.model.held
         movements = [event.movement_id for _, event, _ in self.history if hasattr(event, "movement_id")]
         assert len(movements) == len(set(movements))
+
+    @invariant()
+    def availability_is_told_only_when_it_changes(self) -> None:
+        levels: dict[str, Scarcity | None] = {}
+        for stream, event, _ in self.history:
+            if isinstance(event, StockRanLow):
+                assert levels.get(stream) not in (event.level, Scarcity.OUT)
+                assert (event.available == 0) == (event.level is Scarcity.OUT)
+                levels[stream] = event.level
+            if isinstance(event, StockReplenished):
+                assert levels[stream] is event.was
+                assert event.available > 0
+                levels[stream] = None
 
     @invariant()
     def parcels_leave_whole_and_come_back_once(self) -> None:

@@ -6,18 +6,22 @@ from uuid import UUID
 
 import pytest
 
+from services.inventory.domain.availability import SKU_AVAILABILITY, AssessAvailability, assess
 from services.inventory.domain.deducting import DeductStock, decide_deduction
 from services.inventory.domain.releasing import ReleaseStock, decide_release
-from services.inventory.domain.reservation import RESERVATION, Decision, Reservation, reservation_stream
+from services.inventory.domain.reservation import RESERVATION, Reservation, reservation_stream
 from services.inventory.domain.reserving import ReserveStock, decide_reservation
 from services.inventory.domain.restocking import RestockReturn, decide_restock
 from services.inventory.domain.stock import STOCK_ITEM, StockCommand, StockItem, stock_item_stream
 from shared.domain import Decider, Rejected, category_of
-from shared.domain.ids import derive
+from shared.domain.ids import MAIN_LOCATION, derive
 from shared.testing.scenario import NOW
 
 HERE = derive("test-location", "main warehouse")
-Command = StockCommand | ReserveStock | ReleaseStock | DeductStock | RestockReturn
+Command = StockCommand | ReserveStock | ReleaseStock | DeductStock | RestockReturn | AssessAvailability
+DECIDERS: dict[str, Decider[Any, Any, Any]] = {
+    decider.category: decider for decider in (STOCK_ITEM, RESERVATION, SKU_AVAILABILITY)
+}
 
 
 def uid(name: str) -> UUID:
@@ -35,13 +39,11 @@ class World:
     def record(self, decision: Sequence[tuple[str, object]]) -> None:
         """Append these events."""
         for stream, event in decision:
-            decider: Decider[Any, Any, Any] = (
-                STOCK_ITEM if category_of(stream) == "stockitem" else RESERVATION
-            )
+            decider = DECIDERS[category_of(stream)]
             self.states[stream] = decider.evolve(self.states.get(stream), event, NOW)
             self.history.append((stream, event))
 
-    def decide(self, command: Command) -> Decision:
+    def decide(self, command: Command) -> Sequence[tuple[str, object]]:
         """What the command would append."""
         match command:
             case ReserveStock():
@@ -54,6 +56,11 @@ class World:
                 reservation = self._reservation(command.order_id)
                 streams = reservation.item_streams if reservation else ()
                 return decide_release(reservation, {s: self.states.get(s) for s in streams}, command)
+            case AssessAvailability(sku=sku):
+                stream = SKU_AVAILABILITY.stream(sku)
+                item = self.states.get(stock_item_stream(sku, MAIN_LOCATION))
+                told = SKU_AVAILABILITY.decide(self.states.get(stream), assess(item))
+                return [(stream, event) for event in told]
             case _:
                 stream = stock_item_stream(command.sku, command.location_id)
                 events = STOCK_ITEM.decide(self.states.get(stream), command)

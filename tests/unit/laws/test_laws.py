@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cli.laws import Kind, Law
+from cli.laws.availability import AvailabilityIsTold
 from cli.laws.mail import OccasionsAreAnswered, SentOnce
 from cli.laws.money import AuthorizationsAreUsedUp, EndedOrdersAreSquare, NoMoreBackThanTaken
 from cli.laws.orders import CheckoutIsOrder, OrdersEnd, StockIsAnswered, SumsAddUp
@@ -20,6 +21,7 @@ from cli.laws.streams import VersionsContiguous
 from services.inventory.domain.ledger import (
     AdjustmentReason,
     StockAdjusted,
+    StockTermsSet,
     UnitsReleased,
     UnitsReserved,
 )
@@ -29,7 +31,9 @@ from shared.events.common import RefundLine, RefundLineKind
 from shared.events.envelope import Recorded
 from shared.events.inventory import (
     ReversedDeduction,
+    Scarcity,
     StockDeducted,
+    StockRanLow,
     StockReleased,
     StockReservationRejected,
     StockReserved,
@@ -99,6 +103,14 @@ def released_twice(world: World) -> Event:
 def ledger_without_reservation(world: World) -> None:
     world.drop(world.one(StockReserved, LATE), world.one(StockReleased, LATE))
     world.drop(world.one(UnitsReleased, "mug"))
+
+
+def held_back(world: World) -> Event:
+    return world.add(item("tin"), StockTermsSet(**movement("terms"), safety_stock=10))
+
+
+def told_of_nothing(world: World) -> None:
+    world.add("skuavailability-hat", StockRanLow(level=Scarcity.LOW, available=1, threshold=1))
 
 
 def deducted_again(world: World) -> Event:
@@ -311,6 +323,8 @@ CASES = (
     Case("counted below what is held", AccountedFor, held_twice, Kind.OVERSOLD),
     Case("an entry resolved twice", AccountedFor, released_twice, Kind.OVERSOLD),
     Case("the ledger holds what nobody reserved", AccountedFor, ledger_without_reservation),
+    Case("sold out and nobody told", AvailabilityIsTold, held_back),
+    Case("told to be low, and never kept", AvailabilityIsTold, told_of_nothing),
     Case("deducted without a reservation", ReservationsSettle, deducted_again),
     Case("more deducted than reserved", ReservationsSettle, deducted_unreserved),
     Case("cancelled and still reserved", ReservationsSettle, never_released),
@@ -367,6 +381,13 @@ def test_a_good_day_breaks_no_law_however_it_is_mixed() -> None:
     events, chance = the_day().events, random.Random(3)
     for _ in range(50):
         assert judged(mixed(events, chance)) == []
+
+
+def test_what_is_sold_out_and_told_so_is_well() -> None:
+    world = the_day()
+    held_back(world)
+    world.add("skuavailability-tin", StockRanLow(level=Scarcity.OUT, available=0, threshold=0))
+    assert judged(world.events) == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -114,7 +114,7 @@ from shared.events.returns import (
 T = TypeVar("T")
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 LATER = START + timedelta(days=2)
-LOCATION = ids.derive("location", "test")
+LOCATION = ids.MAIN_LOCATION
 MUG, TIN = ids.derive("line", "mug"), ids.derive("line", "tin")
 ANNA, BEN = ids.derive("person", "anna"), ids.derive("person", "ben")
 SEALED = Sealed("v1.x.y.z")

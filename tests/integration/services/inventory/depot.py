@@ -30,6 +30,7 @@ from shared.store.postgres import Postgres
 from shared.store.rebuild import Chunk, Rebuilt, rebuild
 from shared.store.store import Store
 from shared.store.unit_of_work import UnitOfWork
+from shared.store.worker import Worker
 from tests.conftest import Database
 
 TOKEN_KEY = "a key that signs the tokens of these tests"
@@ -49,7 +50,15 @@ BUYER = token(ActorKind.CUSTOMER, str(UUID(int=9)))
 class Depot:
     """A running inventory service."""
 
-    def __init__(self, database: Database, store: Store, consumer: Consumer, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: Store,
+        consumer: Consumer,
+        http: httpx.AsyncClient,
+        worker: Worker,
+    ) -> None:
+        self.worker = worker
         self.database = database
         self.store = store
         self.consumer = consumer
@@ -196,7 +205,7 @@ async def open_depot(database: Database) -> AsyncIterator[Depot]:
         app = create_app("inventory", wired.router, {}, fine)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://inventory") as http:
-            yield Depot(database, store, Consumer(store, subscription), http)
+            yield Depot(database, store, Consumer(store, subscription), http, Worker(store, wired.duties))
     finally:
         await pool.close()
 
