@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -87,7 +88,7 @@ class Shop:
         buyer = Person(self.http, token or cart["token"])
         here = self.url("cart", f"/carts/{purchase.cart_id}")
         for line in purchase.lines:
-            await buyer.call("POST", f"{here}/lines", {"sku": line.sku, "quantity": line.quantity})
+            await self._until(partial(self._put_in, buyer, here, line), f"{line.sku} in the shop")
         cart = await buyer.call("PUT", f"{here}/delivery", _delivery(purchase))
         total = sum(line.amount for line in purchase.lines) + purchase.postage
         if cart["totals"]["total"] != total:
@@ -95,6 +96,18 @@ class Shop:
         checkout = {"expected_total": total, "terms_version": "2026-01"}
         order = await buyer.call("POST", f"{here}/checkout", checkout)
         return buyer, order["order_id"]
+
+    async def _put_in(self, buyer: Person, here: str, line: InvoiceLine) -> dict[str, Any] | None:
+        """The cart with the line, or None while it is sold out: the goods of an earlier run may be gone."""
+        try:
+            cart: dict[str, Any] = await buyer.call(
+                "POST", f"{here}/lines", {"sku": line.sku, "quantity": line.quantity}
+            )
+        except Refused as refusal:
+            if refusal.code == "sold_out":
+                return None
+            raise
+        return cart
 
     async def _pay(self, buyer: Person, order_id: str, card: Card, *, more: bool) -> None:
         """Type a card number into the provider's form, and after a decline ask for another try."""

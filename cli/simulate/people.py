@@ -64,7 +64,7 @@ class Person:
             method=method,
             path=path,
             headers={
-                "authorization": f"Bearer {self.token}",
+                **({"authorization": f"Bearer {self.token}"} if self.token else {}),
                 "x-request-id": str(derive("simulated request", key)),
                 **({} if method == "GET" else {"idempotency-key": key}),
             },
@@ -96,10 +96,10 @@ class Person:
             await asyncio.sleep(pause)
             pause = min(10.0, pause * 2)
 
-    async def until(self, service: str, path: str, wanted: Any) -> Any:
+    async def until(self, service: str, path: str, wanted: Any, *, within_s: float = PATIENCE_S) -> Any:
         """Look until `wanted` says yes to what is there; a 4xx is not there yet. Raises TimeoutError."""
         loop = asyncio.get_running_loop()
-        pause, give_up = 0.5, loop.time() + PATIENCE_S
+        pause, give_up = 0.5, loop.time() + within_s
         seen: Any = None
         while loop.time() < give_up:
             try:

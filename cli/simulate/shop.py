@@ -1,6 +1,7 @@
 """What buyers and staff of the simulated shop do, from the first cart to the refund of what comes back."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -31,6 +32,8 @@ CARDS = {
 Not the one whose captures are refused for good: its order is shipped and waits for a person, so never ends.
 """
 ENDED = ("COMPLETED", "CANCELLED")
+LONG_PAUSE_S = 1200.0
+"""Longer than a cart waits before it counts as abandoned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +81,17 @@ class Shop:
             }
             await self.clerk.call("inventory", "POST", "/receipts", receipt)
 
-    async def serve(self, name: str) -> UUID:
-        """One buyer from the cart to the end; gives the order's id. Raises TimeoutError if it has none."""
+    async def serve(self, name: str) -> UUID | None:
+        """One buyer from the cart to the end; gives the order's id, None if the shop was sold out.
+
+        Raises TimeoutError if what was bought became no order.
+        """
         buyer = Person.of(self.simulation, ActorKind.CUSTOMER, name)
         self.buyers.append(buyer)
         await asyncio.sleep(self.chance.uniform(0, 60))
         order_id = await self._buy(buyer)
+        if order_id is None:
+            return None
         here = f"/orders/{order_id}"
         ways = ("pay", "leave", "cancel", "cancel while paying")
         (way,) = self.chance.choices(ways, weights=(12, 1, 2, 2))
@@ -104,28 +112,73 @@ class Shop:
             await self._after_sale(buyer, order)
         return UUID(order_id)
 
-    async def _buy(self, buyer: Person) -> str:
+    async def _buy(self, buyer: Person) -> str | None:
+        """Fill a cart, as a guest or not, and buy what of it can be had; None if that is nothing."""
         cart_id = derive("simulated cart", buyer.name)
+        here = await self._start(buyer, cart_id)
+        if self.chance.random() < 0.3:
+            guest = Person.of(self.simulation, ActorKind.CUSTOMER, f"guest of {buyer.name}")
+            guest.token = ""
+            self.buyers.append(guest)
+            await self._fill_and_merge(guest, buyer, here)
+        else:
+            await self._fill(buyer, here)
+        delivery = {
+            "contact": {"name": "Ann Buyer", "email": f"{buyer.name}@{self._domain()}"},
+            "destination": {"country": "GB", "postal_code": "E1 1AA", "line1": "1 High St", "city": "London"},
+        }
+        await asyncio.sleep(self.chance.choice((0, 0, 0, LONG_PAUSE_S)))
+        seen = await buyer.call("cart", "PUT", f"{here}/delivery", delivery)
+        while seen["lines"]:
+            method = {"method_id": seen["shipping_options"][0]["method_id"]}
+            seen = await buyer.call("cart", "PUT", f"{here}/delivery", method)
+            checkout = {"expected_total": seen["totals"]["total"], "terms_version": "2026-01"}
+            try:
+                done = await buyer.call("cart", "POST", f"{here}/checkout", checkout)
+                return str(done["order_id"])
+            except Denied as denial:
+                if denial.code not in ("sold_out", "total_changed"):
+                    raise
+                self.simulation.tell(buyer.name, f"cannot buy: {denial.code}")
+            seen = await self._take_out_what_is_gone(buyer, here)
+        return None
+
+    async def _start(self, buyer: Person, cart_id: UUID) -> str:
         start = {"cart_id": str(cart_id), "currency": "GBP", "locale": "en"}
-        await buyer.call("cart", "POST", "/carts", start)
-        here = f"/carts/{cart_id}"
+        answer = await buyer.call("cart", "POST", "/carts", start)
+        buyer.token = buyer.token or answer["token"]
+        return f"/carts/{cart_id}"
+
+    async def _fill(self, buyer: Person, here: str) -> None:
         for n in range(self.chance.randint(1, 2)):
             line = {
                 "line_id": str(derive("simulated line", buyer.name, n)),
                 "sku": self.chance.choice(self.skus),
                 "quantity": self.chance.randint(1, 3),
             }
-            await buyer.call("cart", "POST", f"{here}/lines", line)
-        delivery = {
-            "contact": {"name": "Ann Buyer", "email": f"{buyer.name}@{self._domain()}"},
-            "destination": {"country": "GB", "postal_code": "E1 1AA", "line1": "1 High St", "city": "London"},
-        }
-        seen = await buyer.call("cart", "PUT", f"{here}/delivery", delivery)
-        method = {"method_id": seen["shipping_options"][0]["method_id"]}
-        seen = await buyer.call("cart", "PUT", f"{here}/delivery", method)
-        checkout = {"expected_total": seen["totals"]["total"], "terms_version": "2026-01"}
-        done = await buyer.call("cart", "POST", f"{here}/checkout", checkout)
-        return str(done["order_id"])
+            try:
+                await buyer.call("cart", "POST", f"{here}/lines", line)
+            except Denied as denial:
+                if denial.code != "sold_out":
+                    raise
+                self.simulation.tell(buyer.name, f"cannot add: {denial.code}")
+
+    async def _fill_and_merge(self, guest: Person, buyer: Person, here: str) -> None:
+        """Fill a cart as a guest and sign in then; wait until what can be had of it has arrived."""
+        guests = derive("simulated cart", guest.name)
+        await self._fill(guest, await self._start(guest, guests))
+        wish = {"cart_id": str(guests), "token": guest.token}
+        merged = await buyer.call("cart", "POST", f"{here}/merge", wish)
+        if merged["merged"]["lines"]:
+            with suppress(TimeoutError):
+                await buyer.until("cart", here, lambda seen: bool(seen["lines"]), within_s=LONG_PAUSE_S)
+
+    async def _take_out_what_is_gone(self, buyer: Person, here: str) -> Any:
+        seen = await buyer.call("cart", "GET", here)
+        for warning in seen["warnings"]:
+            if warning["code"] == "sold_out":
+                seen = await buyer.call("cart", "DELETE", f"{here}/lines/{warning['line_id']}")
+        return seen
 
     def _domain(self) -> str:
         return "nowhere.example" if self.chance.random() < 0.05 else "example.com"

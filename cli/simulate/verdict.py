@@ -11,7 +11,7 @@ from cli.laws.streams import MarksAreHeads, TopicIsStore
 from cli.simulate.people import Acknowledged
 from cli.simulate.world import World, blueprints
 from shared.domain import category_of, key_of
-from shared.events.cart import CartCheckedOut
+from shared.events.cart import CartCheckedOut, CartMerged
 from shared.events.envelope import Recorded
 from shared.events.orders import Delivered, OrderCancelled, OrderProcessingStarted, Shipped
 from shared.events.returns import ReturnReceived, ReturnRequested
@@ -126,6 +126,8 @@ def _facts(event: Recorded[Any]) -> Iterator[tuple[str, str]]:
     match event.data:
         case CartCheckedOut(order_id=order_id):
             yield "checkout", str(order_id)
+        case CartMerged():
+            yield "merge", key_of(event.stream)
         case OrderProcessingStarted():
             yield "processing", key_of(event.stream)
         case OrderCancelled():
@@ -144,6 +146,8 @@ def _promise(each: Acknowledged) -> tuple[str, str] | None:
     match each.path.strip("/").split("/"):
         case ["carts", _, "checkout"]:
             return "checkout", str(each.answer["order_id"])
+        case ["carts", _, "merge"]:
+            return "merge", str(each.answer["merged"]["cart_id"])
         case ["orders", order, "processing"]:
             return "processing", order
         case ["orders", order, "cancel"]:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from cli.simulate.outside import WEBHOOK_SECRET, MailPort, MailServer, Provider, ProviderPort
 from cli.simulate.people import JWT_KEY
 from services.cart import app as cart
+from services.cart.settings import CartSettings
 from services.inventory import app as inventory
 from services.notifications import app as notifications
 from services.notifications.settings import NotificationsSettings
@@ -50,11 +51,16 @@ ORDER_POLICY = OrderPolicy(
 """Deadlines short enough that a run of a few hours sees each of them pass."""
 
 
+ABANDONED_AFTER = timedelta(minutes=15)
+"""Longer than a buyer takes from one step to the next, shorter than a run."""
+
+
 @cache
 def blueprints() -> tuple[Blueprint, ...]:
     """All services, wired to the store of whichever process asks."""
     store = CurrentStore.as_store()
     common = Settings.model_validate(_COMMON)
+    of_cart = CartSettings.model_validate({**_COMMON, "abandoned_after": ABANDONED_AFTER})
     of_orders = OrdersSettings.model_validate(
         {
             **_COMMON,
@@ -68,7 +74,7 @@ def blueprints() -> tuple[Blueprint, ...]:
         {**_COMMON, "smtp_host": "memory", "smtp_port": 25, "merchant_email": "merchant@example.com"}
     )
     return (
-        Blueprint.of("cart", cart.define(common), None, cart.wire(common, store)),
+        Blueprint.of("cart", cart.define(of_cart), cart.subscription(of_cart), cart.wire(of_cart, store)),
         Blueprint.of(
             "orders",
             orders.define(of_orders),

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from services.cart.commands import PriceList
 from services.cart.domain.cart_state import Cart
+from services.cart.domain.cautions import cautions
 from services.cart.domain.quote import Item, shipping_options
 from services.cart.personal_data import PersonalData
 from shared.domain.ids import order_number
@@ -29,6 +30,7 @@ def open_cart(cart_id: UUID, cart: Cart, prices: PriceList, personal: PersonalDa
         "shipping": priced.shipping and asdict(priced.shipping),
         "shipping_options": _options(cart, priced.lines, prices),
         "totals": asdict(priced.totals),
+        "warnings": _warnings(cart, prices),
         "pricing_version": prices.policy.version,
     }
 
@@ -43,6 +45,7 @@ def bought_cart(
         "shipping": asdict(bought.shipping),
         "shipping_options": [],
         "totals": asdict(bought.totals),
+        "warnings": [],
         "pricing_version": bought.pricing_version,
         "order_id": bought.order_id,
         "order_number": order_number(bought.order_id),
@@ -51,6 +54,7 @@ def bought_cart(
 
 def _base(cart_id: UUID, cart: Cart, personal: PersonalData) -> Json:
     destination = cart.delivery.destination
+    merged = {"merged_into": cart.merged_into} if cart.merged_into else {}
     return {
         "cart_id": cart_id,
         "status": cart.status,
@@ -64,7 +68,22 @@ def _base(cart_id: UUID, cart: Cart, personal: PersonalData) -> Json:
             "method_id": cart.delivery.method_id,
         },
         "changed_at": cart.changed_at,
+        **merged,
     }
+
+
+def _warnings(cart: Cart, prices: PriceList) -> list[Json]:
+    """What stands against a checkout at the prices that the buyer saw, line by line."""
+    return [
+        {
+            "line_id": caution.item.line_id,
+            "sku": caution.item.sku,
+            "code": caution.code,
+            **({"limit": caution.limit} if caution.limit is not None else {}),
+            **({"from": caution.then, "to": caution.now} if caution.now is not None else {}),
+        }
+        for caution in cautions(cart, prices.products, prices.availability)
+    ]
 
 
 def _line(line: Line, prices: PriceList, personal: PersonalData) -> Json:

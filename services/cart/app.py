@@ -4,57 +4,83 @@ import base64
 from functools import partial
 from pathlib import Path
 
-from services.cart import catalogue_http, http, imports_http
-from services.cart.commands import adopt_first_policy, execute
+from services.cart import catalogue_http, http, imports_http, merging_http
+from services.cart.commands import adopt_first_policy, execute, streams
 from services.cart.domain import pricing, product
-from services.cart.domain.cart import CART
+from services.cart.domain.cart import CART, cart_decider
+from services.cart.domain.merging import TakeLines
 from services.cart.domain.pricing import PRICING
 from services.cart.domain.product import PRODUCT
+from services.cart.follow_ups import follow_up, on_deadline
 from services.cart.personal_data import PersonalData
+from services.cart.readmodels import cart_view
+from services.cart.readmodels.availability import AVAILABILITY
 from services.cart.readmodels.cart_view import CART_VIEW
 from services.cart.readmodels.pricing_policies import PRICING_POLICIES
 from services.cart.readmodels.products import PRODUCTS
-from shared.events import cart
+from services.cart.settings import CartSettings
+from shared.events import cart, inventory
 from shared.events.registry import Registry
+from shared.messaging.subscription import Subscription
+from shared.messaging.topics import topic_of
 from shared.service.auth import Authenticator
 from shared.service.http import joined
 from shared.service.run import Service, Wired
-from shared.service.settings import Settings
 from shared.service.vault import Vault
 from shared.store.store import Definition, Store
 from shared.store.worker import Duties
 
 
-def define(_settings: Settings) -> Definition:
+def define(settings: CartSettings) -> Definition:
     """What cart keeps."""
     return Definition(
         registry=Registry.of(cart, product, pricing),
-        deciders=[CART, PRODUCT, PRICING],
+        deciders=[cart_decider(settings.abandoned_after), PRODUCT, PRICING],
         read_models=[CART_VIEW, PRODUCTS, PRICING_POLICIES],
+        react=follow_up,
     )
 
 
-def subscription(_settings: Settings) -> None:
-    """Cart hears of nothing yet."""
+def subscription(settings: CartSettings) -> Subscription:
+    """What cart hears."""
+    return Subscription(
+        consumer="cart",
+        topics=[topic_of("inventory")],
+        registry=Registry.of(inventory),
+        execute=execute,
+        read_models=[AVAILABILITY],
+        react_since=settings.react_since,
+    )
 
 
-def wire(settings: Settings, store: Store) -> Wired:
+def wire(settings: CartSettings, store: Store) -> Wired:
     """How cart's parts hang together."""
     token_key = settings.jwt_key.get_secret_value()
     auth = Authenticator(token_key, store.clock)
     personal = PersonalData(Vault(base64.b64decode(settings.data_key.get_secret_value())))
     router = joined(
         http.routes(store, auth, personal, token_key),
+        merging_http.routes(store, auth, personal),
         catalogue_http.routes(store, auth),
         imports_http.routes(store, auth),
     )
-    return Wired(duties=Duties(execute=execute), router=router, prepare=partial(adopt_first_policy, store))
+    return Wired(
+        duties=Duties(
+            execute=execute,
+            commands=(TakeLines,),
+            on_deadline={CART.category: on_deadline},
+            streams=streams,
+        ),
+        router=router,
+        samples=(cart_view.sample,),
+        prepare=partial(adopt_first_policy, store),
+    )
 
 
 SERVICE = Service(
     name="cart",
     folder=Path(__file__).parent,
-    settings=Settings,
+    settings=CartSettings,
     define=define,
     subscription=subscription,
     wire=wire,

@@ -5,9 +5,8 @@ from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, Field, StrictInt, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
-from services.cart.answers import bought_cart, open_cart
 from services.cart.buyers import GUEST_TOKEN_FOR, NEW_GUEST, buyer_of, owns
 from services.cart.commands import PriceList, execute, price_list
 from services.cart.domain.cart import (
@@ -23,8 +22,8 @@ from services.cart.domain.cart_state import Cart
 from services.cart.domain.checkout import CheckOut
 from services.cart.personal_data import AddressFields, ContactFields, PersonalData
 from services.cart.readmodels.cart_view import CART_VIEW
-from shared.domain import Rejected
-from shared.events.cart import CartCheckedOut
+from services.cart.reordering import earlier_cart, lines_of, put_in_again
+from services.cart.showing import outcome, prices_of, seen, unknown_cart
 from shared.events.envelope import Actor, ActorKind
 from shared.service.auth import ANYONE, STAFF, Authenticator, issue
 from shared.service.commands import Outcome, require_version, respond, run_command
@@ -42,11 +41,24 @@ MethodId = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern
 
 
 class NewCart(BaseModel):
-    """The beginning of a cart; a `cart_id` of the buyer's own makes repeating it safe."""
+    """The beginning of a cart; a `cart_id` of the buyer's own makes repeating it safe.
+
+    `reorder_of` is an order of the same buyer, whose lines are put in again.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"currency": "GBP", "locale": "en-GB"},
+                {"currency": "GBP", "reorder_of": "a3f6c1d2-8c7e-5b21-9f40-2d6f0e9b7c55"},
+            ]
+        }
+    )
 
     cart_id: UUID = Field(default_factory=uuid4)
     currency: Currency
     locale: Locale = "en"
+    reorder_of: UUID | None = None
 
 
 class NewLine(BaseModel):
@@ -96,10 +108,17 @@ def routes(store: Store, auth: Authenticator, personal: PersonalData, token_key:
 
     @router.post("/carts", status_code=201)
     async def start(body: NewCart, request: Request) -> Response:
-        """Begin a cart. A caller without a token becomes a guest and gets a `token` for what follows."""
+        """Begin a cart. A caller without a token becomes a guest and gets a `token` for what follows.
+
+        With `reorder_of` it holds what that order had, as far as it is still sold, at today's prices; the
+        rest is in `not_taken`, each with the code of its refusal.
+        """
         bearer = auth.actor_of(request)
         async with store.session() as session:
             buyer = await buyer_of(session, bearer)
+            earlier = (
+                await earlier_cart(session, body.reorder_of, bearer) if body.reorder_of is not None else None
+            )
         token: dict[str, str] = {}
         if bearer is None:
             guest = Actor(ActorKind.CUSTOMER, str(buyer.subject_id))
@@ -108,18 +127,23 @@ def routes(store: Store, auth: Authenticator, personal: PersonalData, token_key:
         async def work(uow: UnitOfWork) -> Outcome:
             cart = await uow.state(CART, body.cart_id)
             if cart is not None and not owns(bearer, cart):
-                raise _unknown_cart(body.cart_id)
-            prices = await _prices(uow, cart)
+                raise unknown_cart(body.cart_id)
+            again = [line.sku for line in lines_of(earlier)] if earlier else []
+            prices = await prices_of(uow, cart, *again)
             command = StartCart(
                 cart_id=body.cart_id,
                 customer_id=buyer.customer_id,
                 subject_id=buyer.subject_id,
                 currency=body.currency,
                 locale=body.locale,
+                reorder_of=body.reorder_of,
                 rules=prices.rules,
             )
             await execute(uow, command)
-            return await _outcome(uow, body.cart_id, prices, status=201, **token)
+            more: dict[str, Any] = dict(token)
+            if earlier is not None and cart is None:
+                more["not_taken"] = await put_in_again(uow, body.cart_id, earlier, prices)
+            return await outcome(uow, body.cart_id, prices, personal, status=201, **more)
 
         return await run_command(request, store, bearer or NEW_GUEST, work)
 
@@ -129,9 +153,10 @@ def routes(store: Store, auth: Authenticator, personal: PersonalData, token_key:
         async with store.session() as session:
             row = await CART_VIEW.find(session, cart_id)
             if row is None or not (actor.kind in STAFF or owns(actor, row.cart)):
-                raise _unknown_cart(cart_id)
+                raise unknown_cart(cart_id)
             prices = await price_list(session, (item.sku for item in row.items), store.clock())
-        return respond(Outcome(body=_seen(row.cart, row.checkout, cart_id, prices), version=row.version))
+        body = seen(row.cart, row.checkout, cart_id, prices, personal)
+        return respond(Outcome(body=body, version=row.version))
 
     @router.post("/carts/{cart_id}/lines")
     async def add(cart_id: UUID, body: NewLine, request: Request, actor: Actor = customer) -> Response:
@@ -145,6 +170,7 @@ def routes(store: Store, auth: Authenticator, personal: PersonalData, token_key:
                 quantity=body.quantity,
                 customization=personal.customization(cart, body.sku, body.customization),
                 product=prices.products.get(body.sku),
+                availability=prices.availability.get(body.sku),
                 rules=prices.rules,
             )
 
@@ -163,6 +189,7 @@ def routes(store: Store, auth: Authenticator, personal: PersonalData, token_key:
                 line_id=line_id,
                 quantity=body.quantity,
                 product=prices.products.get(item.sku) if item else None,
+                availability=prices.availability.get(item.sku) if item else None,
             )
 
         return await _run(request, actor, cart_id, command)
@@ -200,6 +227,7 @@ def routes(store: Store, auth: Authenticator, personal: PersonalData, token_key:
                 expected_total=body.expected_total,
                 currency=body.currency or cart.currency,
                 products=prices.products,
+                availability=prices.availability,
                 policy=prices.policy,
                 terms_version=body.terms_version,
                 billing=personal.billing(cart, body.billing),
@@ -218,47 +246,12 @@ def routes(store: Store, auth: Authenticator, personal: PersonalData, token_key:
         async def work(uow: UnitOfWork) -> Outcome:
             cart = await uow.state(CART, cart_id)
             if cart is None or not owns(actor, cart):
-                raise _unknown_cart(cart_id)
+                raise unknown_cart(cart_id)
             require_version(request, uow.version(CART, cart_id))
-            prices = await _prices(uow, cart, sku)
+            prices = await prices_of(uow, cart, sku)
             await execute(uow, decision(cart, prices))
-            return await _outcome(uow, cart_id, prices, status=status)
+            return await outcome(uow, cart_id, prices, personal, status=status)
 
         return await run_command(request, store, actor, work, streams=[CART.stream(cart_id)])
 
-    async def _outcome(
-        uow: UnitOfWork, cart_id: UUID, prices: PriceList, *, status: int, **more: str
-    ) -> Outcome:
-        cart = await uow.state(CART, cart_id)
-        assert cart is not None
-        bought = await _bought(uow, cart, cart_id)
-        body = {**_seen(cart, bought, cart_id, prices), **more}
-        return Outcome(body=body, version=uow.version(CART, cart_id), status=status)
-
-    def _seen(cart: Cart, bought: CartCheckedOut | None, cart_id: UUID, prices: PriceList) -> dict[str, Any]:
-        if bought is None:
-            return open_cart(cart_id, cart, prices, personal)
-        return bought_cart(cart_id, cart, bought, prices, personal)
-
     return router
-
-
-async def _prices(uow: UnitOfWork, cart: Cart | None, sku: str = "") -> PriceList:
-    """The prices of what is in the cart, and of one product more."""
-    skus = {item.sku for item in cart.items} if cart else set()
-    return await price_list(uow.session, skus | {sku}, uow.now)
-
-
-async def _bought(uow: UnitOfWork, cart: Cart, cart_id: UUID) -> CartCheckedOut | None:
-    """What the cart was checked out as, in this unit of work or before; None while it is open."""
-    if cart.order_id is None:
-        return None
-    for event in uow.events:
-        if isinstance(event.data, CartCheckedOut) and event.stream == CART.stream(cart_id):
-            return event.data
-    row = await CART_VIEW.find(uow.session, cart_id)
-    return row.checkout if row else None
-
-
-def _unknown_cart(cart_id: UUID) -> Rejected:
-    return Rejected("unknown_cart", f"There is no cart {cart_id} of yours.")

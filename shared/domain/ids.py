@@ -45,6 +45,11 @@ def order_id(cart_id: UUID) -> UUID:
     return derive("order", cart_id)
 
 
+def copied_line_id(into_cart: UUID, from_cart: UUID, line: UUID) -> UUID:
+    """The line of one cart that a line of another becomes, when carts are merged or bought once more."""
+    return derive("cart-line", into_cart, from_cart, line)
+
+
 def intent_id(order: UUID, n: int) -> UUID:
     """The order's n-th payment intent, counted from 1."""
     return derive("intent", order, n)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from shared.domain import Sealed
-from shared.events.common import Charge, Contact, Destination, Line, Totals
+from shared.events.common import Charge, Contact, Destination, Line, Qty, Totals
 
 
 class CartItemCause(StrEnum):
@@ -25,6 +25,14 @@ class CartQuantityCause(StrEnum):
 
     CUSTOMER = "CUSTOMER"
     MERGE = "MERGE"
+
+
+class CheckoutStep(StrEnum):
+    """How far a buyer came: only items, something about delivery too, or all that a checkout asks for."""
+
+    ITEMS = "ITEMS"
+    DELIVERY = "DELIVERY"
+    REVIEW = "REVIEW"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +93,29 @@ class CartDeliveryChosen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CartMerged:
+    """A guest's cart became part of the cart of the customer who signed in; it takes nothing any more.
+
+    `lines` arrive in the other cart as items of their own, as far as they are still sold.
+    """
+
+    into_cart_id: UUID
+    lines: tuple[Qty, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CartAbandoned:
+    """Nobody touched the cart for long; any later item event reopens it.
+
+    `value` is what its `item_count` units cost when they were put in.
+    """
+
+    item_count: int
+    value: int
+    last_step: CheckoutStep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CartCheckedOut:
     """The buyer bought: prices, taxes and delivery as frozen for the order `order_id`.
 
@@ -116,6 +147,8 @@ CartEvent: TypeAlias = (
     | CartItemQuantityChanged
     | CartItemRemoved
     | CartDeliveryChosen
+    | CartMerged
+    | CartAbandoned
     | CartCheckedOut
 )
 
@@ -125,5 +158,7 @@ EVENTS: tuple[type[CartEvent], ...] = (
     CartItemQuantityChanged,
     CartItemRemoved,
     CartDeliveryChosen,
+    CartMerged,
+    CartAbandoned,
     CartCheckedOut,
 )

@@ -43,7 +43,10 @@ Effect = Callable[[Todo], Awaitable[Sequence[Any]]]
 """Makes one outside call and gives the commands that record its outcome. Raises Unavailable."""
 
 OnDeadline = Callable[[Any, str, datetime], Any]
-"""(state, timer, now) -> a command, a Wanted effect, or None if nothing is to be decided."""
+"""(state, timer, now) -> a command, a Wanted effect, or None if nothing is to be decided.
+
+Where a state does not know its own id, a function that gives the command for the stream's key.
+"""
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,8 @@ class Worker:
         due = decider.deadlines(state).get(row.name) if state is not None else None
         if due is not None and due <= uow.now:
             wanted = self._duties.on_deadline[category_of(row.stream)](state, row.name, uow.now)
+            if callable(wanted):
+                wanted = wanted(key)
             if isinstance(wanted, Wanted):
                 uow.want(wanted, row.todo_id)
             elif wanted is not None:

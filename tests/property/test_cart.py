@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
 from services.cart.domain import pricing, product
+from services.cart.domain.abandoning import MarkAbandoned
 from services.cart.domain.cart import (
     CART,
     AddItem,
@@ -25,6 +26,7 @@ from services.cart.domain.cart import (
 )
 from services.cart.domain.cart_state import Cart
 from services.cart.domain.checkout import CheckOut
+from services.cart.domain.merging import MergeCart
 from services.cart.domain.pricing import PRICING, PRICING_STREAM, AdoptPolicy, PolicyAdopted, Pricing
 from services.cart.domain.product import (
     HIGHEST_PRICE,
@@ -37,13 +39,15 @@ from services.cart.domain.product import (
     ProductDetails,
 )
 from services.cart.domain.rules import DEFAULT_RULES, Band, PricingRules, ShippingMethod
+from services.cart.readmodels.availability import AVAILABILITY
 from services.cart.readmodels.cart_view import CART_VIEW
 from services.cart.readmodels.pricing_policies import PRICING_POLICIES
 from services.cart.readmodels.products import PRODUCTS
 from shared.domain import Rejected, Sealed, ids
 from shared.events import cart
-from shared.events.cart import CartCheckedOut
+from shared.events.cart import CartCheckedOut, CartItemCause, CartMerged
 from shared.events.common import Contact, Destination
+from shared.events.inventory import Scarcity, StockRanLow, StockReplenished
 from shared.events.registry import Registry
 from tests.property.machine import ACCEPTED, AggregateMachine, Decision, uid
 from tests.property.profiles import PROFILE
@@ -143,6 +147,12 @@ class NaiveShop:
                 return self._remove(self.carts[command.cart_id], line_id)
             case ChooseDelivery():
                 return self._choose(self.carts[command.cart_id], command)
+            case MergeCart():
+                return self._merge(self.carts[command.cart_id], command)
+            case MarkAbandoned(cart_id=cart_id):
+                paper = self.carts[cart_id]
+                paper["left"] = paper["open"] and bool(paper["lines"])
+                return ACCEPTED
             case CheckOut():
                 return self._check_out(self.carts[command.cart_id], command)
 
@@ -164,6 +174,10 @@ class NaiveShop:
         found = self.products.get(sku)
         return (found["details"].limit_quantity_per_checkout if found else None) or HIGHEST_QUANTITY
 
+    def sold_out(self, sku: str, level: Scarcity | None) -> bool:
+        found = self.products.get(sku)
+        return bool(found and found["details"].stock_tracked) and level == "OUT"
+
     # Filling a cart
 
     def _start(self, command: StartCart) -> frozenset[str]:
@@ -178,6 +192,8 @@ class NaiveShop:
             "customer": command.customer_id,
             "currency": command.currency,
             "open": True,
+            "left": False,
+            "merged": None,
             "lines": {},
             "gone": set(),
             "joined": set(),
@@ -199,22 +215,30 @@ class NaiveShop:
             for line in paper["lines"].values()
             if (line["sku"], line["how"]) == (sku, command.customization)
         ]
+        merged, room = command.cause == "MERGE", self.limit(sku) - of_sku
+        units = min(command.quantity, room) if merged else command.quantity
         wrong = {
             "cart_closed": not paper["open"],
+            "sold_out": self.sold_out(sku, command.availability),
             "product_unavailable": found is None or not found["active"],
             "currency_mismatch": found is not None and paper["currency"] not in found["prices"],
             "customization_required": bool(found and found["details"].custom)
             and command.customization is None,
-            "quantity_limit": command.quantity < 1 or of_sku + command.quantity > self.limit(sku),
-            "line_limit": not same and len(paper["lines"]) >= command.rules.line_limit,
+            "quantity_limit": not merged and not 1 <= units <= room,
+            "line_limit": (not merged or room > 0)
+            and not same
+            and len(paper["lines"]) >= command.rules.line_limit,
         }
         if any(wrong.values()):
             return frozenset(code for code, holds in wrong.items() if holds)
+        if units < 1:
+            return ACCEPTED
+        paper["left"] = False
         if same:
-            same[0]["units"] += command.quantity
+            same[0]["units"] += units
             paper["joined"].add(line_id)
         else:
-            paper["lines"][line_id] = {"sku": sku, "units": command.quantity, "how": command.customization}
+            paper["lines"][line_id] = {"sku": sku, "units": units, "how": command.customization}
         return ACCEPTED
 
     def _change(self, paper: dict[str, Any], command: ChangeQuantity) -> frozenset[str]:
@@ -230,9 +254,15 @@ class NaiveShop:
             for other in paper["lines"].values()
             if other["sku"] == line["sku"] and other is not line
         )
-        if command.quantity < 1 or others + command.quantity > self.limit(line["sku"]):
-            return frozenset({"quantity_limit"})
+        more = command.quantity > line["units"]
+        wrong = {
+            "quantity_limit": command.quantity < 1 or others + command.quantity > self.limit(line["sku"]),
+            "sold_out": more and self.sold_out(line["sku"], command.availability),
+        }
+        if any(wrong.values()):
+            return frozenset(code for code, holds in wrong.items() if holds)
         line["units"] = command.quantity
+        paper["left"] = False
         return ACCEPTED
 
     def _remove(self, paper: dict[str, Any], line_id: UUID) -> frozenset[str]:
@@ -244,6 +274,7 @@ class NaiveShop:
             return frozenset({"unknown_line"})
         del paper["lines"][line_id]
         paper["gone"].add(line_id)
+        paper["left"] = False
         return ACCEPTED
 
     def _choose(self, paper: dict[str, Any], command: ChooseDelivery) -> frozenset[str]:
@@ -283,9 +314,21 @@ class NaiveShop:
             None,
         )
 
-    # Buying it
+    # Buying it, or handing it over
+
+    def _merge(self, paper: dict[str, Any], command: MergeCart) -> frozenset[str]:
+        if paper["merged"] == command.into_cart_id:
+            return ACCEPTED
+        if not paper["open"]:
+            return frozenset({"cart_closed"})
+        if paper["customer"] or command.into_cart_id == command.cart_id:
+            return frozenset({"not_mergeable"})
+        paper |= {"open": False, "left": False, "merged": command.into_cart_id}
+        return ACCEPTED
 
     def _check_out(self, paper: dict[str, Any], command: CheckOut) -> frozenset[str]:
+        if paper["merged"]:
+            return frozenset({"cart_closed"})
         if not paper["open"]:
             return ACCEPTED
         rules, to, lines = command.policy.document, paper["to"], paper["lines"].values()
@@ -300,6 +343,9 @@ class NaiveShop:
                 for sku in SKUS
             ),
             "currency_mismatch": command.currency != paper["currency"],
+            "sold_out": any(
+                self.sold_out(line["sku"], command.availability.get(line["sku"])) for line in lines
+            ),
         }
         if not unavailable:
             collect = any(self.products[line["sku"]]["details"].pickup_only for line in lines)
@@ -308,7 +354,7 @@ class NaiveShop:
             elif self.total(paper, rules) != command.expected_total:
                 wrong["total_changed"] = True
         if not any(wrong.values()):
-            paper["open"] = False
+            paper |= {"open": False, "left": False}
         return frozenset(code for code, holds in wrong.items() if holds)
 
     def total(self, paper: dict[str, Any], rules: PricingRules) -> int:
@@ -356,7 +402,7 @@ def half_up(exact: Fraction) -> int:
 class CartMachine(AggregateMachine):
     deciders = (CART, PRODUCT, PRICING)
     registry = Registry.of(cart, product, pricing)
-    read_models = (CART_VIEW, PRICING_POLICIES, PRODUCTS)
+    read_models = (AVAILABILITY, CART_VIEW, PRICING_POLICIES, PRODUCTS)
 
     model: NaiveShop
     refused: Rejected | None = None
@@ -364,6 +410,7 @@ class CartMachine(AggregateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.model = NaiveShop()
+        self.scarce: dict[str, Scarcity] = {}
 
     def decide(self, command: Any) -> Decision:
         decider: Any = CART
@@ -432,6 +479,15 @@ class CartMachine(AggregateMachine):
         if not really or sku == "GHOST":
             self.tell(DelistProduct(sku=sku))
 
+    @rule(sku=skus, level=st.sampled_from([None, None, *Scarcity]))
+    def inventory_tells(self, sku: str, level: Scarcity | None) -> None:
+        before = self.scarce.pop(sku, None)
+        told: Any = StockReplenished(was=before or Scarcity.LOW, available=9)
+        if level is not None:
+            self.scarce[sku] = level
+            told = StockRanLow(level=level, available=0 if level == "OUT" else 2, threshold=2)
+        self.heard.append((f"skuavailability-{sku}", told, self.now))
+
     @rule(cart_id=carts, customer=st.sampled_from([None, None, uid("customer")]), currency=currencies)
     def start(self, cart_id: UUID, customer: UUID | None, currency: str) -> None:
         self.tell(
@@ -461,16 +517,58 @@ class CartMachine(AggregateMachine):
                 quantity=quantity,
                 customization=how,
                 product=self.product(sku),
+                availability=self.scarce.get(sku),
                 rules=self.policy.document,
             )
         )
+
+    @rule(cart_id=carts, into=st.sampled_from([*CARTS, uid("cart", 3)]), really=st.integers(0, 2))
+    def somebody_signs_in(self, cart_id: UUID, into: UUID, really: int) -> None:
+        """The guest's cart is merged, and its lines arrive."""
+        if really:
+            return
+        held = dict(self.held(cart_id))
+        for event in self.tell(MergeCart(cart_id=cart_id, into_cart_id=into)):
+            assert isinstance(event, CartMerged)
+            assert [(line.line_id, line.quantity) for line in event.lines] == [
+                (line_id, line["units"]) for line_id, line in held.items()
+            ]
+            for line in event.lines:
+                sku = held[line.line_id]["sku"]
+                self.tell(
+                    AddItem(
+                        cart_id=into,
+                        line_id=ids.copied_line_id(into, cart_id, line.line_id),
+                        sku=sku,
+                        quantity=line.quantity,
+                        customization=held[line.line_id]["how"],
+                        product=self.product(sku),
+                        availability=self.scarce.get(sku),
+                        rules=self.policy.document,
+                        cause=CartItemCause.MERGE,
+                    )
+                )
+
+    @rule(cart_id=carts)
+    def nobody_comes_back(self, cart_id: UUID) -> None:
+        state: Cart | None = self.states.get(CART.stream(cart_id))
+        waits = bool(state and CART.deadlines(state))
+        assert bool(self.tell(MarkAbandoned(cart_id=cart_id))) == waits
 
     @rule(cart_id=carts, data=st.data(), quantity=quantities)
     def change_quantity(self, cart_id: UUID, data: st.DataObject, quantity: int) -> None:
         held = self.held(cart_id)
         line = one_of_known(data, held, "line")
-        item = self.product(held[line]["sku"]) if line in held else None
-        self.tell(ChangeQuantity(cart_id=cart_id, line_id=line, quantity=quantity, product=item))
+        sku = held[line]["sku"] if line in held else ""
+        self.tell(
+            ChangeQuantity(
+                cart_id=cart_id,
+                line_id=line,
+                quantity=quantity,
+                product=self.product(sku),
+                availability=self.scarce.get(sku),
+            )
+        )
 
     @rule(cart_id=carts, data=st.data(), really=st.integers(0, 3))
     def take_out(self, cart_id: UUID, data: st.DataObject, really: int) -> None:
@@ -520,6 +618,7 @@ class CartMachine(AggregateMachine):
             expected_total=shown + off,
             currency=currency,
             products=products,
+            availability=self.scarce,
             policy=self.policy,
             terms_version="1",
         )
@@ -591,7 +690,9 @@ class CartMachine(AggregateMachine):
 
 def same_cart(held: Cart, paper: dict[str, Any]) -> None:
     """A cart as folded is the cart on paper."""
-    assert (held.status == "OPEN") == paper["open"]
+    assert (held.status in ("OPEN", "ABANDONED")) == paper["open"]
+    assert (held.status == "ABANDONED", held.merged_into) == (paper["left"], paper["merged"])
+    assert bool(CART.deadlines(held)) == (paper["open"] and not paper["left"] and bool(paper["lines"]))
     assert (held.customer_id, held.currency) == (paper["customer"], paper["currency"])
     assert [(i.line_id, i.sku, i.quantity, i.customization) for i in held.items] == [
         (line_id, line["sku"], line["units"], line["how"]) for line_id, line in paper["lines"].items()

@@ -22,7 +22,7 @@ def test_no_law_is_broken_whatever_strikes() -> None:
     seen: Counter[Fault] = Counter()
     for result in map(run, SEEDS):
         assert list(result.violations) == []
-        assert result.orders == 5
+        assert 1 <= result.orders <= 5
         seen.update(fired.fault for fired in result.fired)
     assert seen.keys() >= {Fault.DROP, Fault.CRASH, Fault.STALL}
 

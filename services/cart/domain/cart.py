@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from typing import Final, TypeAlias, assert_never
 from uuid import UUID
 
-from services.cart.domain.cart_state import Cart, CartStatus, evolve
+from services.cart.domain.abandoning import ABANDONED_AFTER, MarkAbandoned, deadlines, mark_abandoned
+from services.cart.domain.availability import demand_in_stock
+from services.cart.domain.cart_state import Cart, evolve
 from services.cart.domain.checkout import CheckOut, check_out
+from services.cart.domain.merging import MergeCart, merge
 from services.cart.domain.product import HIGHEST_QUANTITY, Product
 from services.cart.domain.rules import PricingRules
 from shared.domain import Decider, Rejected, Sealed
@@ -21,6 +26,7 @@ from shared.events.cart import (
     CartStarted,
 )
 from shared.events.common import Contact, Destination
+from shared.events.inventory import Scarcity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +47,9 @@ class AddItem:
     """Put units of a product (None: there is none of this sku) into the cart.
 
     `line_id` names this wish and is never used for another one, not even after the line was removed; more
-    units of an article that is in the cart already join its line. Refused: unknown_cart, cart_closed,
-    product_unavailable, currency_mismatch, customization_required, quantity_limit, line_limit.
+    units of an article that is in the cart already join its line. What is merged is capped at the limit.
+    Refused: unknown_cart, cart_closed, product_unavailable, currency_mismatch, customization_required,
+    sold_out{skus}, quantity_limit, line_limit.
     """
 
     cart_id: UUID
@@ -51,6 +58,7 @@ class AddItem:
     quantity: int
     customization: Sealed | None = None
     product: Product | None
+    availability: Scarcity | None = None
     rules: PricingRules
     cause: CartItemCause = CartItemCause.CUSTOMER
 
@@ -58,12 +66,13 @@ class AddItem:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeQuantity:
     """Set a line's quantity; `product` is the line's, None if it is gone. Refused: unknown_cart,
-    unknown_line, cart_closed, quantity_limit."""
+    unknown_line, cart_closed, quantity_limit and, of more units than before, sold_out{skus}."""
 
     cart_id: UUID
     line_id: UUID
     quantity: int
     product: Product | None
+    availability: Scarcity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +99,9 @@ class ChooseDelivery:
     rules: PricingRules
 
 
-CartCommand: TypeAlias = StartCart | AddItem | ChangeQuantity | RemoveItem | ChooseDelivery | CheckOut
+CartCommand: TypeAlias = (
+    StartCart | AddItem | ChangeQuantity | RemoveItem | ChooseDelivery | MergeCart | MarkAbandoned | CheckOut
+)
 
 
 def decide(state: Cart | None, command: CartCommand) -> Sequence[CartEvent]:
@@ -108,6 +119,10 @@ def decide(state: Cart | None, command: CartCommand) -> Sequence[CartEvent]:
             return _remove(state, command)
         case ChooseDelivery():
             return _choose_delivery(state, command)
+        case MergeCart():
+            return merge(state, command)
+        case MarkAbandoned():
+            return mark_abandoned(state)
         case CheckOut():
             return check_out(state, command)
         case _:
@@ -138,22 +153,26 @@ def _add(cart: Cart, command: AddItem) -> Sequence[CartEvent]:
     line_id, product = command.line_id, command.product
     if cart.item(line_id) or line_id in cart.removed or line_id in cart.joined:
         return []
-    _check_open(cart)
+    cart.demand_open()
     if product is None or not product.active:
         raise Rejected("product_unavailable", f"{command.sku} is not sold.", skus=(command.sku,))
     if cart.currency not in product.prices:
         raise Rejected("currency_mismatch", f"{command.sku} is not sold in {cart.currency}.")
     if product.details.custom and command.customization is None:
         raise Rejected("customization_required", f"{command.sku} is made to order; say how.")
-    _check_quantity(command.quantity, cart.units(command.sku), product)
+    demand_in_stock({command.sku: product}, {command.sku: command.availability})
+    units, merged = cart.units(command.sku), command.cause is CartItemCause.MERGE
+    quantity = min(command.quantity, product.limit - units) if merged else command.quantity
+    if merged and quantity < 1:
+        return []
+    _check_quantity(quantity, units, product)
     for item in cart.items:
         if (item.sku, item.customization) == (command.sku, command.customization):
-            merged = command.cause is CartItemCause.MERGE
             return [
                 CartItemQuantityChanged(
                     line_id=item.line_id,
                     from_quantity=item.quantity,
-                    to_quantity=item.quantity + command.quantity,
+                    to_quantity=item.quantity + quantity,
                     cause=CartQuantityCause.MERGE if merged else CartQuantityCause.CUSTOMER,
                     added_line_id=line_id,
                 )
@@ -164,7 +183,7 @@ def _add(cart: Cart, command: AddItem) -> Sequence[CartEvent]:
         CartItemAdded(
             line_id=line_id,
             sku=command.sku,
-            quantity=command.quantity,
+            quantity=quantity,
             unit_price=product.prices[cart.currency],
             customization=command.customization,
             cause=command.cause,
@@ -176,10 +195,12 @@ def _change_quantity(cart: Cart, command: ChangeQuantity) -> Sequence[CartEvent]
     item = cart.item(command.line_id)
     if item is not None and item.quantity == command.quantity:
         return []
-    _check_open(cart)
+    cart.demand_open()
     if item is None:
         raise _unknown_line(command.line_id)
     _check_quantity(command.quantity, cart.units(item.sku) - item.quantity, command.product)
+    if command.quantity > item.quantity and command.product is not None:
+        demand_in_stock({item.sku: command.product}, {item.sku: command.availability})
     return [
         CartItemQuantityChanged(
             line_id=item.line_id, from_quantity=item.quantity, to_quantity=command.quantity
@@ -190,7 +211,7 @@ def _change_quantity(cart: Cart, command: ChangeQuantity) -> Sequence[CartEvent]
 def _remove(cart: Cart, command: RemoveItem) -> Sequence[CartEvent]:
     if command.line_id in cart.removed:
         return []
-    _check_open(cart)
+    cart.demand_open()
     item = cart.item(command.line_id)
     if item is None:
         raise _unknown_line(command.line_id)
@@ -203,7 +224,7 @@ def _choose_delivery(cart: Cart, command: ChooseDelivery) -> Sequence[CartEvent]
     had = (before.contact, before.destination, before.method_id, before.pickup_location_id)
     if all(wish is None or wish == held for wish, held in zip(wishes, had, strict=True)):
         return []
-    _check_open(cart)
+    cart.demand_open()
     destination = command.destination or before.destination
     method_id, pickup = _way(cart, command, destination)
     return [
@@ -233,11 +254,6 @@ def _way(
     return None, cart.delivery.pickup_location_id
 
 
-def _check_open(cart: Cart) -> None:
-    if cart.status is not CartStatus.OPEN:
-        raise Rejected("cart_closed", "This cart was checked out; start a new one.")
-
-
 def _check_quantity(quantity: int, others: int, product: Product | None) -> None:
     limit = product.limit if product else HIGHEST_QUANTITY
     if quantity < 1 or others + quantity > limit:
@@ -252,4 +268,14 @@ def _serves(rules: PricingRules, method_id: str, destination: Destination | None
     return destination is not None and rules.method(method_id, destination.country, currency) is not None
 
 
-CART: Final[Decider[Cart, CartCommand, CartEvent]] = Decider(category="cart", decide=decide, evolve=evolve)
+def cart_decider(abandoned_after: timedelta) -> Decider[Cart, CartCommand, CartEvent]:
+    """The aggregate, of which a cart is abandoned when nothing has changed for so long."""
+    return Decider(
+        category="cart",
+        decide=decide,
+        evolve=evolve,
+        deadlines=partial(deadlines, after=abandoned_after),
+    )
+
+
+CART: Final = cart_decider(ABANDONED_AFTER)

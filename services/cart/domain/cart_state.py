@@ -12,12 +12,14 @@ from services.cart.domain.quote import Item, Priced, quote
 from services.cart.domain.rules import PricingRules
 from shared.domain import Rejected
 from shared.events.cart import (
+    CartAbandoned,
     CartCheckedOut,
     CartDeliveryChosen,
     CartEvent,
     CartItemAdded,
     CartItemQuantityChanged,
     CartItemRemoved,
+    CartMerged,
     CartStarted,
 )
 
@@ -25,10 +27,12 @@ NOTHING_CHOSEN: Final = CartDeliveryChosen()
 
 
 class CartStatus(StrEnum):
-    """Where a cart is in its life."""
+    """Where a cart is in its life. An abandoned one is open again as soon as its items change."""
 
     OPEN = "OPEN"
+    ABANDONED = "ABANDONED"
     CHECKED_OUT = "CHECKED_OUT"
+    MERGED = "MERGED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,7 @@ class Cart:
     delivery: CartDeliveryChosen = NOTHING_CHOSEN
     coupons: tuple[str, ...] = ()
     order_id: UUID | None = None
+    merged_into: UUID | None = None
     changed_at: datetime
 
     def item(self, line_id: UUID) -> Item | None:
@@ -56,6 +61,13 @@ class Cart:
     def units(self, sku: str) -> int:
         """How many units of the product all lines hold together."""
         return sum(item.quantity for item in self.items if item.sku == sku)
+
+    def demand_open(self) -> None:
+        """Raises Rejected `cart_closed` if nothing can change any more."""
+        if self.status is CartStatus.CHECKED_OUT:
+            raise Rejected("cart_closed", "This cart was checked out; start a new one.")
+        if self.status is CartStatus.MERGED:
+            raise Rejected("cart_closed", f"This cart was merged into {self.merged_into}; go on with that.")
 
     def demand_currency(self, currency: str) -> None:
         """Raises Rejected `currency_mismatch` if the cart is in another currency."""
@@ -89,19 +101,33 @@ def evolve(state: Cart | None, event: CartEvent, at: datetime) -> Cart:
     assert state is not None, "a cart's stream begins with CartStarted"
     cart = replace(state, changed_at=at)
     match event:
-        case CartItemAdded(line_id=line_id, sku=sku, quantity=quantity, customization=customization):
-            item = Item(line_id=line_id, sku=sku, quantity=quantity, customization=customization)
-            return replace(cart, items=(*cart.items, item))
+        case CartItemAdded():
+            item = Item(
+                line_id=event.line_id,
+                sku=event.sku,
+                quantity=event.quantity,
+                customization=event.customization,
+                seen_price=event.unit_price,
+            )
+            return replace(_reopened(cart), items=(*cart.items, item))
         case CartItemQuantityChanged(line_id=line_id, to_quantity=quantity, added_line_id=added):
             items = (replace(i, quantity=quantity) if i.line_id == line_id else i for i in cart.items)
             joined = cart.joined if added is None else cart.joined | {added}
-            return replace(cart, items=tuple(items), joined=joined)
+            return replace(_reopened(cart), items=tuple(items), joined=joined)
         case CartItemRemoved(line_id=line_id):
             items = (item for item in cart.items if item.line_id != line_id)
-            return replace(cart, items=tuple(items), removed=cart.removed | {line_id})
+            return replace(_reopened(cart), items=tuple(items), removed=cart.removed | {line_id})
         case CartDeliveryChosen():
             return replace(cart, delivery=event)
+        case CartMerged(into_cart_id=into_cart_id):
+            return replace(cart, status=CartStatus.MERGED, merged_into=into_cart_id)
+        case CartAbandoned():
+            return replace(cart, status=CartStatus.ABANDONED)
         case CartCheckedOut(order_id=order_id):
             return replace(cart, status=CartStatus.CHECKED_OUT, order_id=order_id)
         case _:
             assert_never(event)
+
+
+def _reopened(cart: Cart) -> Cart:
+    return replace(cart, status=CartStatus.OPEN)

@@ -1,9 +1,10 @@
 """The checkout: freezes a cart, at the total that the buyer saw, into what the order will be."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
+from services.cart.domain.availability import demand_in_stock
 from services.cart.domain.cart_state import Cart, CartStatus
 from services.cart.domain.pricing import PolicyAdopted
 from services.cart.domain.product import Product
@@ -11,21 +12,23 @@ from services.cart.domain.quote import Priced
 from shared.domain import Rejected, Sealed, ids
 from shared.events.cart import CartCheckedOut, CartDeliveryChosen
 from shared.events.common import Destination
+from shared.events.inventory import Scarcity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOut:
     """Buy the cart at the total (minor units) that the buyer saw; repeated, it names the same order.
 
-    `products` are at least the cart's, by sku. Refused: unknown_cart, empty_cart, email_missing,
-    address_incomplete{missing}, product_unavailable{skus}, quantity_limit{skus}, method_unavailable,
-    currency_mismatch, total_changed{total}.
+    `products` are at least the cart's, by sku. Refused: unknown_cart, cart_closed, empty_cart, email_missing,
+    address_incomplete{missing}, product_unavailable{skus}, quantity_limit{skus}, sold_out{skus},
+    method_unavailable, currency_mismatch, total_changed{total}.
     """
 
     cart_id: UUID
     expected_total: int
     currency: str
     products: Mapping[str, Product]
+    availability: Mapping[str, Scarcity | None] = field(default_factory=dict)
     policy: PolicyAdopted
     terms_version: str
     billing: Sealed | None = None
@@ -38,6 +41,7 @@ def check_out(cart: Cart, command: CheckOut) -> Sequence[CartCheckedOut]:
     """The frozen cart; raises Rejected with one of the codes that CheckOut names."""
     if cart.status is CartStatus.CHECKED_OUT:
         return []
+    cart.demand_open()
     delivery, policy = cart.delivery, command.policy
     if not cart.items:
         raise Rejected("empty_cart", "There is nothing in the cart.")
@@ -45,7 +49,7 @@ def check_out(cart: Cart, command: CheckOut) -> Sequence[CartCheckedOut]:
         raise Rejected("email_missing", "Say where the confirmation should be sent.")
     destination = _complete(delivery)
     priced = cart.priced(command.products, policy.document)
-    _check_available(cart, priced, command.products)
+    _check_available(cart, priced, command)
     if priced.shipping is None or _uncollected(cart, command.products):
         raise Rejected("method_unavailable", "Choose a shipping method or pickup location for these lines.")
     cart.demand_currency(command.currency)
@@ -85,13 +89,15 @@ def _complete(delivery: CartDeliveryChosen) -> Destination:
     return destination
 
 
-def _check_available(cart: Cart, priced: Priced, products: Mapping[str, Product]) -> None:
+def _check_available(cart: Cart, priced: Priced, command: CheckOut) -> None:
+    products = {item.sku: command.products[item.sku] for item in cart.items if item.sku in command.products}
     skus = tuple(item.sku for item in cart.items if item.line_id in priced.unavailable)
     if skus:
         raise Rejected("product_unavailable", f"No longer sold: {', '.join(skus)}.", skus=skus)
     skus = tuple(sku for sku, product in products.items() if cart.units(sku) > product.limit)
     if skus:
         raise Rejected("quantity_limit", f"Too many units of {', '.join(skus)}.", skus=skus)
+    demand_in_stock(products, command.availability)
 
 
 def _uncollected(cart: Cart, products: Mapping[str, Product]) -> bool:

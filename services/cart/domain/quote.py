@@ -16,12 +16,13 @@ NO_SHIPPING: Final = Charge(method_id="none", title="No shipping", net=0, tax=0,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """So many units of a product that somebody wants."""
+    """So many units of a product that somebody wants; `seen_price` is that of a unit when it was added."""
 
     line_id: UUID
     sku: str
     quantity: int
     customization: Sealed | None = None
+    seen_price: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

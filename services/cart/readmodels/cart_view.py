@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from prometheus_client import Gauge
+
 from services.cart.domain.cart import CART
 from services.cart.domain.cart_state import Cart, CartStatus
 from services.cart.domain.quote import Item
@@ -13,8 +15,11 @@ from shared.domain import key_of
 from shared.events import cart
 from shared.events.cart import CartCheckedOut, CartDeliveryChosen
 from shared.events.envelope import Recorded
+from shared.store.connection import Connection
 from shared.store.readmodel import Key, ReadModel
 from shared.store.session import Session
+
+CARTS = Gauge("orderflow_carts", "Carts, by state", ["state"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,8 @@ class CartView:
     items: tuple[Item, ...]
     delivery: CartDeliveryChosen
     checkout: CartCheckedOut | None
+    order_id: UUID | None
+    merged_into: UUID | None
     changed_at: datetime
 
     @property
@@ -44,7 +51,8 @@ class CartView:
             locale=self.locale,
             items=self.items,
             delivery=self.delivery,
-            order_id=self.checkout.order_id if self.checkout else None,
+            order_id=self.order_id,
+            merged_into=self.merged_into,
             changed_at=self.changed_at,
         )
 
@@ -67,6 +75,8 @@ def _fold(row: CartView | None, event: Recorded[Any], key: Key) -> CartView:
         items=after.items,
         delivery=after.delivery,
         checkout=frozen or (row.checkout if row else None),
+        order_id=after.order_id,
+        merged_into=after.merged_into,
         changed_at=after.changed_at,
     )
 
@@ -85,3 +95,17 @@ async def is_guest(session: Session, subject_id: UUID) -> bool:
     """Whether this id was given to somebody who began a cart without being a customer."""
     carts = await CART_VIEW.query(session, "subject_id = $1 AND customer_id IS NULL LIMIT 1", subject_id)
     return bool(carts)
+
+
+async def cart_of_order(session: Session, order_id: UUID) -> CartView | None:
+    """The cart that became this order."""
+    carts = await CART_VIEW.query(session, "order_id = $1 LIMIT 1", order_id)
+    return carts[0] if carts else None
+
+
+async def sample(connection: Connection) -> None:
+    """How many carts are in which state."""
+    counted = await connection.fetch("SELECT status, count(*) AS n FROM cart_view GROUP BY 1")
+    by_state = {row["status"]: row["n"] for row in counted}
+    for state in CartStatus:
+        CARTS.labels(state).set(by_state.get(state, 0))

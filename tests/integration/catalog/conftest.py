@@ -19,7 +19,6 @@ from services.inventory.app import SERVICE as INVENTORY
 from shared.service.clock import utc_now
 from shared.service.http import create_app
 from shared.service.run import Service
-from shared.service.settings import Settings
 from shared.store.connection import open_pool
 from shared.store.postgres import Postgres
 from shared.store.store import Store
@@ -109,7 +108,7 @@ async def desk(make_database: MakeDatabase, tmp_path: Path) -> AsyncIterator[Des
 
 @asynccontextmanager
 async def _serve(service: Service[Any], database: Database, port: int) -> AsyncIterator[Store]:
-    settings = Settings(
+    settings = service.settings(
         database_url=database.url,
         kafka_bootstrap_servers="127.0.0.1:1",
         jwt_key=TOKEN_KEY,

@@ -90,8 +90,13 @@ async def open_cart(make_database: MakeDatabase, _folder: Path) -> AsyncIterator
             seen = await basket.deliver()
             if bought:
                 await basket.check_out(seen["totals"]["total"])
+                face.learn("reorder_of", ids.order_id(basket.cart_id))
             face.learn("cart_id", basket.cart_id)
             face.learn("line_id", derive("fuzz-line", bought))
+        guest = await shop.stranger.start(cart_id=str(derive("fuzz-cart", "guest")))
+        await guest.add("MUG")
+        face.learn("cart_id", guest.cart_id)
+        face.learn("token", guest.buyer.token)
         face.learn("sku", "MUG", "CUP")
         face.learn("currency", "GBP")
         face.learn("method_id", "standard")

@@ -304,7 +304,7 @@ def test_the_state_after_its_events() -> None:
         subject_id=SUBJECT,
         currency="GBP",
         locale="en",
-        items=(Item(line_id=LINE_C, sku="MUG", quantity=2, customization=ENGRAVED),),
+        items=(Item(line_id=LINE_C, sku="MUG", quantity=2, customization=ENGRAVED, seen_price=1200),),
         removed=frozenset({LINE_A}),
         joined=frozenset({LINE_B}),
         delivery=TO_LONDON,

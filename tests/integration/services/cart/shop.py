@@ -13,18 +13,26 @@ import asyncpg
 import httpx
 
 from services.cart.app import SERVICE
+from services.cart.settings import CartSettings
 from shared.domain import category_of
+from shared.events import inventory
 from shared.events.envelope import Actor, ActorKind, Recorded
+from shared.events.registry import Registry
+from shared.messaging.cloudevents import to_headers
+from shared.messaging.consumer import Consumer
 from shared.service.auth import issue
 from shared.service.http import create_app
-from shared.service.settings import Settings
 from shared.store.connection import open_pool
+from shared.store.marks import StoredRecord
 from shared.store.postgres import Postgres
 from shared.store.rebuild import Rebuilt, rebuild
 from shared.store.store import Store
+from shared.store.worker import Worker
 from tests.conftest import Database
+from tests.property.folds import recorded
 
 TOKEN_KEY = "a key that signs the tokens of these tests"
+HEARD = Registry.of(inventory)
 DATA_KEY = base64.b64encode(bytes(range(32))).decode()
 
 CONTACT = {"name": "Ann Smith", "email": "ann@example.com", "phone": "+44 20 7946 0000"}
@@ -120,7 +128,18 @@ class Basket:
 class Shop:
     """A running cart service."""
 
-    def __init__(self, database: Database, store: Store, clock: Clock, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: Store,
+        clock: Clock,
+        http: httpx.AsyncClient,
+        *,
+        consumer: Consumer,
+        worker: Worker,
+    ) -> None:
+        self.consumer = consumer
+        self.worker = worker
         self.database = database
         self.store = store
         self.clock = clock
@@ -146,6 +165,22 @@ class Shop:
         loaded = await self.store.load(streams)
         return [event for stream in streams for event in loaded[stream]]
 
+    async def hear(self, topic: str, stream: str, *told: Any) -> None:
+        """Events of another service, from the first of their stream on; none of them may be parked."""
+        records = [
+            StoredRecord(
+                f"{topic}.events",
+                0,
+                event.version,
+                stream.encode(),
+                HEARD.encode(event.data),
+                tuple(to_headers(event, topic)),
+            )
+            for event in recorded([(stream, data, self.clock()) for data in told])
+        ]
+        await self.consumer.handle_batch(records)
+        assert await self.store.pool.fetchval("SELECT count(*) FROM parked") == 0
+
     async def types(self, category: str = "cart") -> list[str]:
         return [event.type for event in await self.events(category)]
 
@@ -161,7 +196,7 @@ class Shop:
 @asynccontextmanager
 async def open_shop(database: Database) -> AsyncIterator[Shop]:
     """The service with its own store, ready as after a start of its process."""
-    settings = Settings(
+    settings = CartSettings(
         database_url=database.url,
         kafka_bootstrap_servers="127.0.0.1:1",
         jwt_key=TOKEN_KEY,
@@ -173,6 +208,9 @@ async def open_shop(database: Database) -> AsyncIterator[Shop]:
         clock = Clock()
         store = Store(Postgres(pool), SERVICE.define(settings), epoch=1, clock=clock)
         wired = SERVICE.wire(settings, store)
+        subscription = SERVICE.subscription(settings)
+        assert subscription is not None
+        consumer = Consumer(store, subscription)
         await wired.prepare()
 
         async def fine() -> None:
@@ -180,6 +218,7 @@ async def open_shop(database: Database) -> AsyncIterator[Shop]:
 
         app = create_app("cart", wired.router, {}, fine)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://cart") as http:
-            yield Shop(database, store, clock, http)
+            worker = Worker(store, wired.duties)
+            yield Shop(database, store, clock, http, consumer=consumer, worker=worker)
     finally:
         await pool.close()
