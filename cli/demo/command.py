@@ -27,6 +27,7 @@ from sandbox.supervisor import Supervisor
 QUIET_WITHIN_S = 180.0
 EXPECTED_A_DAY = {
     "delivered": 50,
+    "merged": 3,
     "two_parcels": 3,
     "declined": 3,
     "out_of_stock": 3,

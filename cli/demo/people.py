@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import httpx
 
@@ -83,12 +84,11 @@ class Shop:
         """Fill a cart and check it out with the total that it showed."""
         customer = derive("demo customer", purchase.customer) if purchase.customer else None
         token = self.platform.token(ActorKind.CUSTOMER, str(customer)) if customer else None
-        start = {"cart_id": str(purchase.cart_id), "currency": "GBP", "locale": "en"}
-        cart = await Person(self.http, token).call("POST", self.url("cart", "/carts"), start)
-        buyer = Person(self.http, token or cart["token"])
-        here = self.url("cart", f"/carts/{purchase.cart_id}")
-        for line in purchase.lines:
-            await self._until(partial(self._put_in, buyer, here, line), f"{line.sku} in the shop")
+        buyer, here = await self._start(token, purchase.cart_id)
+        if purchase.signs_in_late:
+            await self._merge(purchase, buyer, here)
+        else:
+            await self._fill(purchase, buyer, here)
         cart = await buyer.call("PUT", f"{here}/delivery", _delivery(purchase))
         total = sum(line.amount for line in purchase.lines) + purchase.postage
         if cart["totals"]["total"] != total:
@@ -96,6 +96,30 @@ class Shop:
         checkout = {"expected_total": total, "terms_version": "2026-01"}
         order = await buyer.call("POST", f"{here}/checkout", checkout)
         return buyer, order["order_id"]
+
+    async def _start(self, token: str | None, cart_id: UUID) -> tuple[Person, str]:
+        """Begin a cart; without a token as a guest, who gets one."""
+        start = {"cart_id": str(cart_id), "currency": "GBP", "locale": "en"}
+        cart = await Person(self.http, token).call("POST", self.url("cart", "/carts"), start)
+        return Person(self.http, token or cart["token"]), self.url("cart", f"/carts/{cart_id}")
+
+    async def _fill(self, purchase: Purchase, buyer: Person, here: str) -> None:
+        for line in purchase.lines:
+            await self._until(partial(self._put_in, buyer, here, line), f"{line.sku} in the shop")
+
+    async def _merge(self, purchase: Purchase, buyer: Person, here: str) -> None:
+        """Fill a cart as a guest, then sign in and wait until all of it has arrived in the customer's."""
+        guests_cart = derive("demo guest's cart", purchase.cart_id)
+        guest, there = await self._start(None, guests_cart)
+        await self._fill(purchase, guest, there)
+        await buyer.call("POST", f"{here}/merge", {"cart_id": str(guests_cart), "token": guest.token})
+        units = purchase.quantities.total()
+
+        async def look() -> dict[str, Any] | None:
+            cart: dict[str, Any] = await buyer.call("GET", here)
+            return cart if cart["item_count"] == units else None
+
+        await self._until(look, f"{purchase.name} in its customer's cart")
 
     async def _put_in(self, buyer: Person, here: str, line: InvoiceLine) -> dict[str, Any] | None:
         """The cart with the line, or None while it is sold out: the goods of an earlier run may be gone."""

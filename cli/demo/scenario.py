@@ -47,7 +47,10 @@ class GiveBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase:
-    """One cart that becomes an order, and what happens to it; `cards` are tried one after another."""
+    """One cart that becomes an order, and what happens to it; `cards` are tried one after another.
+
+    `signs_in_late`: the customer fills a cart as a guest and has it merged into their own.
+    """
 
     cart_id: UUID
     name: str
@@ -58,6 +61,7 @@ class Purchase:
     fate: Fate = Fate.DELIVERED
     cards: tuple[Card, ...] = (Card.GOOD,)
     parcels: int = 1
+    signs_in_late: bool = False
     give_back: GiveBack | None = None
     goodwill: int = 0
 
@@ -81,7 +85,7 @@ SPECIAL_CARDS = (
 )
 SCARCE = "-LAST"
 """Marks a product of which there is always one unit less than somebody wants."""
-DECLINED, RETRIED, LATE, OUT_OF_STOCK, TWO_PARCELS, SENT_BACK = 3, 2, 2, 3, 6, 2
+DECLINED, RETRIED, LATE, OUT_OF_STOCK, TWO_PARCELS, SENT_BACK, SIGNED_IN_LATE = 3, 2, 2, 3, 6, 2, 3
 
 
 def plan(invoices: Sequence[Invoice], *, seed: int, day: int) -> list[Purchase]:
@@ -149,6 +153,7 @@ def _with_fates(purchases: list[Purchase], rng: random.Random) -> list[Purchase]
         deal(1, [index], give_back=back)
     for card in SPECIAL_CARDS:
         deal(1, paid(), cards=(card,))
+    deal(SIGNED_IN_LATE, [i for i in paid() if purchases[i].customer], signs_in_late=True)
     return [changed[index] for index in sorted(changed)]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from cli.laws.law import order_of
-from shared.events.cart import CartCheckedOut
+from shared.events.cart import CartCheckedOut, CartMerged
 from shared.events.common import CancelReason
 from shared.events.envelope import Recorded
 from shared.events.orders import (
@@ -32,6 +32,7 @@ STATES = {
 
 COUNTED = (
     "checkouts",
+    "merged",
     "declined",
     "out_of_stock",
     "parcels",
@@ -62,6 +63,8 @@ class Tally:
         match data:
             case CartCheckedOut():
                 self._counts["checkouts"] += 1
+            case CartMerged():
+                self._counts["merged"] += 1
             case OrderCancelled(reason=CancelReason.DECLINED):
                 self._counts["declined"] += 1
             case OrderCancelled(reason=CancelReason.INVENTORY):

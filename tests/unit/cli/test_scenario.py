@@ -30,6 +30,9 @@ def test_the_example_shows_what_a_day_can_bring() -> None:
     assert fates[Fate.CANCELLED_WHILE_PAYING] == 2
     assert sum(purchase.parcels == 2 for purchase in purchases) >= 3
     assert sum(purchase.give_back is not None for purchase in purchases) >= 4
+    late = [purchase for purchase in purchases if purchase.signs_in_late]
+    assert len(late) == 3
+    assert all(purchase.customer and purchase.fate is Fate.DELIVERED for purchase in late)
     assert sum(bool(purchase.goodwill) for purchase in purchases) == 1
     assert sum(Card.WEBHOOKS_TWICE in purchase.cards for purchase in purchases) >= 1
 

@@ -301,6 +301,7 @@ def test_the_tally_of_the_day() -> None:
         "cancelled": 2,
         "two_parcels": 1,
         "checkouts": 3,
+        "merged": 0,
         "declined": 0,
         "out_of_stock": 1,
         "parcels": 2,
