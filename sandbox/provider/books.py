@@ -72,7 +72,7 @@ class Books:
             "capture_reference": capture["reference"] if capture else None,
             "method_label": _label(intent),
             "risk": card.risk,
-            "multicapture": True,
+            "multicapture": card.multicapture,
             "expires_at": iso(intent["expires_at"]),
             "decline_code": intent["decline_code"],
             "metadata": json.loads(intent["metadata"]),
@@ -82,7 +82,7 @@ class Books:
             intent_id=intent["id"],
             body=json.dumps(event),
             copies=card.webhook_copies,
-            next_at=now + self._late if card.late_webhook else now,
+            next_at=now + self._late if what in card.late_webhooks else now,
         )
 
     def row(self, intent_id: str) -> Row:
@@ -116,7 +116,7 @@ class Books:
             "amount_captured": intent["amount_captured"],
             "amount_voided": intent["amount_voided"],
             "amount_refunded": intent["amount_refunded"],
-            "multicapture": True,
+            "multicapture": card_of(intent).multicapture,
             "method_label": _label(intent),
             "risk": card_of(intent).risk,
             "decline_code": intent["decline_code"],

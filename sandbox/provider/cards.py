@@ -15,7 +15,10 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """A test card: what the payment, its captures, its refunds and its webhooks go through."""
+    """A test card: what the payment, its captures, its refunds and its webhooks go through.
+
+    `late_webhooks` names kinds of webhooks; `tells_both`: what is captured at once is told as authorised too.
+    """
 
     about: str
     decline_code: str | None = None
@@ -23,7 +26,12 @@ class Card:
     capture_at_once: bool = False
     risk: str = "NORMAL"
     webhook_copies: int = 1
-    late_webhook: bool = False
+    late_webhooks: tuple[str, ...] = ()
+    tells_both: bool = False
+    multicapture: bool = True
+    expires_soon: bool = False
+    needs_the_buyer: bool = False
+    away: bool = False
     failing_captures: int = 0
     capture_refused: bool = False
     failing_refunds: int = 0
@@ -55,12 +63,32 @@ CARDS = {
     "4000000000000606": Card(
         about="declined, and the webhook comes late, after those of a second attempt",
         decline_code="card_declined",
-        late_webhook=True,
+        late_webhooks=("declined",),
     ),
     "4000000000000705": Card(about="authorised; two captures fail with 503, then work", failing_captures=2),
     "4000000000000804": Card(about="authorised; captures are refused for good", capture_refused=True),
     "4000000000000903": Card(about="authorised; two refunds fail with 503, then work", failing_refunds=2),
     "4000000000001000": Card(about="authorised; refunds are refused for good", refund_refused=True),
+    "4000000000001109": Card(
+        about="authorised for one capture only, which lets the rest go", multicapture=False
+    ),
+    "4000000000001208": Card(
+        about="authorised for a short time; authorised anew it holds as long as others", expires_soon=True
+    ),
+    "4000000000001307": Card(
+        about="authorised for a short time, and not anew without the buyer",
+        expires_soon=True,
+        needs_the_buyer=True,
+    ),
+    "4000000000001406": Card(
+        about="authorised; then every call about the payment fails with 503 for a while", away=True
+    ),
+    "4000000000001505": Card(
+        about="captured at once, and the webhooks come in the wrong order: captured, authorised late",
+        capture_at_once=True,
+        tells_both=True,
+        late_webhooks=("authorized",),
+    ),
 }
 """By card number; every number passes the Luhn check."""
 

@@ -36,13 +36,15 @@ class _Body(BaseModel):
 
 
 class CreateIntent(_Body):
-    """What the shop wants paid. `reference` is the shop's own intent id."""
+    """What the shop wants paid. `reference` is the shop's own intent id; `paid_like` an earlier payment whose
+    card is to pay this one without the buyer."""
 
     amount: Amount
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
     reference: Text
     capture_method: Literal["manual", "automatic"] = "manual"
     metadata: dict[str, str] = {}
+    paid_like: Text | None = None
 
 
 class CardDetails(_Body):
@@ -190,8 +192,8 @@ def create_app(provider: Provider) -> FastAPI:
         )
 
     @app.get("/v1/payment_intents")
-    async def find(reference: str) -> dict[str, Any]:
-        return {"data": payments.find(reference)}
+    async def find(reference: str | None = None, provider_ref: str | None = None) -> dict[str, Any]:
+        return {"data": payments.find(reference, provider_ref)}
 
     @app.get("/v1/payment_intents/{intent_id}")
     async def get(intent_id: str) -> dict[str, Any]:

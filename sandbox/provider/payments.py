@@ -18,12 +18,15 @@ from sandbox.provider.store import Row, Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delays:
-    """Seconds. `slow`: a slow decision; `late`: a late success or webhook; `hang`: an answer too late."""
+    """Seconds. `slow`: a slow decision; `late`: a late success or webhook; `hang`: an answer too late;
+    `authorization`: how long one holds, `soon`: a short one; `away`: how long a payment cannot be reached."""
 
     slow: float = 1.0
     late: float = 5.0
     hang: float = 60.0
     authorization: float = 7 * 86400.0
+    soon: float = 60.0
+    away: float = 5.0
 
 
 class Payments:
@@ -46,14 +49,19 @@ class Payments:
         capture_method: str,
         reference: str,
         metadata: dict[str, str],
+        paid_like: str | None = None,
     ) -> Row:
-        """A new intent, or the one that has this reference already; 409 if that one asks for other money."""
+        """A new intent, or the one that has this reference already; 409 if that one asks for other money.
+
+        `paid_like`: another intent whose card pays this one at once, without the buyer.
+        """
         wanted = {"amount": amount, "currency": currency, "capture_method": capture_method}
         known = self._store.one("SELECT * FROM intents WHERE reference = ?", reference)
         if known:
             if any(known[name] != value for name, value in wanted.items()):
                 raise Problem(409, "reference_taken", f"another intent has the reference {reference}")
-            return self._books.shown(known)
+            return self._reached(known)
+        like = self._books.row(paid_like) if paid_like else None
         intent_id = f"pi_{uuid4().hex}"
         self._store.insert(
             "intents",
@@ -65,16 +73,35 @@ class Payments:
             created=now,
             **wanted,
         )
+        if like and like["card"]:
+            intent = self._books.row(intent_id)
+            self._books.change(intent, card=like["card"])
+            self._decide(now, intent, anew=True)
         return self.get(intent_id)
 
     def get(self, intent_id: str) -> Row:
         """The intent with its captures and refunds; 404 if there is none."""
-        return self._books.shown(self._books.row(intent_id))
+        return self._reached(self._books.row(intent_id))
 
-    def find(self, reference: str) -> list[Row]:
-        """The intent with this reference, as a list of none or one."""
-        rows = self._store.all("SELECT * FROM intents WHERE reference = ?", reference)
-        return [self._books.shown(row) for row in rows]
+    def find(self, reference: str | None = None, provider_ref: str | None = None) -> list[Row]:
+        """The intent with this reference of the shop, or with this id or a capture's, as none or one."""
+        rows = self._store.all(
+            "SELECT * FROM intents WHERE reference = ? OR id = ? "
+            "OR id = (SELECT intent_id FROM operations WHERE id = ?)",
+            reference,
+            provider_ref,
+            provider_ref,
+        )
+        return [self._reached(row) for row in rows]
+
+    def _reached(self, intent: Row) -> Row:
+        """The intent as callers see it; 503 while it is away."""
+        self._reach(intent)
+        return self._books.shown(intent)
+
+    def _reach(self, intent: Row) -> None:
+        if self._store.one("SELECT 1 FROM due WHERE intent_id = ? AND what = 'back'", intent["id"]):
+            raise Problem(503, "try_again", "this payment cannot be reached for a while")
 
     def confirm(self, now: float, intent_id: str, client_secret: str, number: str) -> Row:
         """The buyer pays with a card. A decline is not an error here: its status tells."""
@@ -94,7 +121,9 @@ class Payments:
                 self._decide_later(intent, now + self._delays.slow)
             case Answer.PENDING:
                 self._decide_later(intent, now + self._delays.late)
-        return self.get(intent_id)
+        if card.away:
+            self._store.insert("due", intent_id=intent_id, what="back", at=now + self._delays.away)
+        return self._books.shown(self._books.row(intent_id))
 
     def capture(
         self, now: float, intent_id: str, *, amount: int, final: bool, reference: str | None
@@ -104,6 +133,7 @@ class Payments:
         The Problem of a test card is returned, not raised, so that the count of its failures is kept.
         """
         intent = self._books.row(intent_id)
+        self._reach(intent)
         if known := self._books.operation(intent, "capture", reference):
             if known["amount"] != amount:
                 raise Problem(409, "reference_taken", f"another capture has the reference {reference}")
@@ -120,7 +150,7 @@ class Payments:
             self._books.change(intent, failed_captures=intent["failed_captures"] + 1)
             return {}, Problem(503, "try_again", "the bank cannot be reached", final=False)
         done = self._captured(now, intent, amount, reference)
-        if final and open_amount(intent):
+        if (final or not card.multicapture) and open_amount(intent):
             self._voided(now, intent)
         if not open_amount(intent):
             self._books.change(intent, status="succeeded")
@@ -129,6 +159,7 @@ class Payments:
     def cancel(self, now: float, intent_id: str) -> Row:
         """Give back what is authorised and open. Impossible while the bank is deciding, or after the end."""
         intent = self._books.row(intent_id)
+        self._reach(intent)
         match intent["status"]:
             case "canceled":
                 return self._books.shown(intent)
@@ -143,6 +174,7 @@ class Payments:
     ) -> tuple[Row, Problem | None]:
         """Give captured money back, once for each reference. As with captures, card problems are returned."""
         intent = self._books.row(intent_id)
+        self._reach(intent)
         if known := self._books.operation(intent, "refund", reference):
             if known["amount"] != amount:
                 raise Problem(409, "reference_taken", f"another refund has the reference {reference}")
@@ -169,7 +201,7 @@ class Payments:
             intent = self._books.row(row["intent_id"])
             if row["what"] == "decide":
                 self._decide(now, intent)
-            elif intent["status"] == "requires_capture":
+            elif row["what"] == "expire" and intent["status"] == "requires_capture":
                 self._close(now, intent, "expired")
         following = self._store.one("SELECT min(at) AS at FROM due")
         return following["at"] if following else None
@@ -188,17 +220,22 @@ class Payments:
         self._books.change(intent, status="processing")
         self._store.insert("due", intent_id=intent["id"], what="decide", at=at)
 
-    def _decide(self, now: float, intent: Row) -> None:
+    def _decide(self, now: float, intent: Row, *, anew: bool = False) -> None:
+        """What the bank says; `anew`: the buyer is not asked."""
         card = card_of(intent)
-        if card.decline_code:
-            self._books.change(intent, status="requires_payment_method", decline_code=card.decline_code)
+        decline_code = "authentication_required" if anew and card.needs_the_buyer else card.decline_code
+        if decline_code:
+            self._books.change(intent, status="requires_payment_method", decline_code=decline_code)
             self._books.tell(now, intent, "declined", intent["amount"])
             return
-        expires_at = now + self._delays.authorization
+        soon = card.expires_soon and not anew
+        expires_at = now + (self._delays.soon if soon else self._delays.authorization)
         amount = intent["amount"]
         self._books.change(intent, status="requires_capture", amount_authorized=amount, expires_at=expires_at)
         self._books.entry(now, intent, "AUTHORIZED", amount)
         if card.capture_at_once or intent["capture_method"] == "automatic":
+            if card.tells_both:
+                self._books.tell(now, intent, "authorized", amount)
             self._captured(now, intent, amount, None)
             self._books.change(intent, status="succeeded")
         else:

@@ -22,6 +22,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "hang-seconds", float, standard.hang, "how long a confirmation hangs that never comes in time"
     )
     options.add("authorization-seconds", float, standard.authorization, "how long an authorisation holds")
+    options.add("soon-seconds", float, standard.soon, "how long a short authorisation holds")
+    options.add("away-seconds", float, standard.away, "how long a payment that is away cannot be reached")
     return options.parse(arguments)
 
 
@@ -32,4 +34,6 @@ def delays(options: argparse.Namespace) -> Delays:
         late=options.late_seconds,
         hang=options.hang_seconds,
         authorization=options.authorization_seconds,
+        soon=options.soon_seconds,
+        away=options.away_seconds,
     )

@@ -15,7 +15,7 @@ from sandbox.provider.store import Store
 
 GOOD = "4242424242424242"
 NOW = 1_800_000_000.0
-DELAYS = Delays(slow=1, late=5, hang=60, authorization=1000)
+DELAYS = Delays(slow=1, late=5, hang=60, authorization=1000, soon=10, away=5)
 
 
 class Shop:
@@ -26,10 +26,22 @@ class Shop:
         self.payments = Payments(store, DELAYS)
         self.intent = self.create()
 
-    def create(self, amount: int = 1000, reference: str = "intent-1", method: str = "manual") -> Any:
+    def create(
+        self,
+        amount: int = 1000,
+        reference: str = "intent-1",
+        method: str = "manual",
+        paid_like: str | None = None,
+    ) -> Any:
         with self.store.transaction():
             return self.payments.create(
-                NOW, amount=amount, currency="GBP", capture_method=method, reference=reference, metadata={}
+                NOW,
+                amount=amount,
+                currency="GBP",
+                capture_method=method,
+                reference=reference,
+                metadata={},
+                paid_like=paid_like,
             )
 
     def confirm(self, number: str, at: float = NOW) -> Any:
@@ -305,6 +317,78 @@ def test_an_authorisation_lapses(shop: Shop) -> None:
 
     assert shop.ledger() == [("AUTHORIZED", 1000), ("CAPTURED", 400), ("VOIDED", 600)]
     assert shop.kinds() == ["authorized", "captured", "expired"]
+
+
+def test_one_capture_only_lets_the_rest_go(shop: Shop) -> None:
+    assert shop.confirm("4000000000001109")["multicapture"] is False
+    shop.capture(400, reference="capture-1")
+
+    assert shop.status() == "succeeded"
+    assert shop.ledger() == [("AUTHORIZED", 1000), ("CAPTURED", 400), ("VOIDED", 600)]
+    assert [told["multicapture"] for told in shop.told()] == [False, False]
+    _refused("intent_succeeded", shop.capture, 600, reference="capture-2")
+
+
+def test_a_payment_like_an_earlier_one_needs_no_buyer(shop: Shop) -> None:
+    shop.confirm("4000000000001109")
+    anew = shop.create(600, "intent-2", paid_like=shop.intent["id"])
+
+    assert (anew["status"], anew["amount_authorized"]) == ("requires_capture", 600)
+    assert (anew["method_label"], anew["multicapture"]) == ("Visa ending in 1109", False)
+    assert shop.create(600, "intent-2", paid_like=shop.intent["id"]) == anew
+    assert shop.ledger() == [("AUTHORIZED", 1000), ("AUTHORIZED", 600)]
+    _refused("unknown_intent", shop.create, 600, "intent-3", paid_like="pi_none")
+
+
+def test_a_short_authorisation_is_long_when_it_is_made_anew(shop: Shop) -> None:
+    shop.confirm("4000000000001208")
+    anew = shop.create(1000, "intent-2", paid_like=shop.intent["id"])
+    shop.later(11)
+
+    assert shop.status() == "canceled"
+    assert shop.payments.get(anew["id"])["status"] == "requires_capture"
+    assert shop.kinds() == ["authorized", "authorized", "expired"]
+
+
+def test_a_card_that_needs_the_buyer(shop: Shop) -> None:
+    shop.confirm("4000000000001307")
+    anew = shop.create(1000, "intent-2", paid_like=shop.intent["id"])
+
+    assert (anew["status"], anew["decline_code"]) == ("requires_payment_method", "authentication_required")
+    assert shop.ledger() == [("AUTHORIZED", 1000)]
+
+
+def test_a_payment_that_cannot_be_reached_for_a_while(shop: Shop) -> None:
+    assert shop.confirm("4000000000001406")["status"] == "requires_capture"
+    for act in (lambda: shop.payments.find("intent-1"), shop.cancel, shop.status, shop.create):
+        assert _refused("try_again", act).status == 503
+    _refused("try_again", shop.capture, 400)
+    _refused("try_again", shop.refund, 400)
+    shop.later(5)
+
+    assert shop.capture(1000)["amount"] == 1000
+    assert shop.kinds() == ["authorized", "captured"]
+
+
+def test_webhooks_in_the_wrong_order(shop: Shop) -> None:
+    shop.confirm("4000000000001505")
+    due = shop.store.all("SELECT * FROM webhooks ORDER BY next_at")
+
+    assert [json.loads(row["body"])["type"] for row in due] == [
+        "payment_intent.captured",
+        "payment_intent.authorized",
+    ]
+    assert shop.ledger() == [("AUTHORIZED", 1000), ("CAPTURED", 1000)]
+
+
+def test_a_payment_is_found_by_its_own_id_and_by_that_of_a_capture(shop: Shop) -> None:
+    shop.confirm(GOOD)
+    done = shop.capture(400)
+
+    for ref in (done["id"], shop.intent["id"]):
+        assert [found["id"] for found in shop.payments.find(provider_ref=ref)] == [shop.intent["id"]]
+    assert shop.payments.find(provider_ref="cap_none") == []
+    assert shop.payments.find() == []
 
 
 def test_no_card_number_is_stored(tmp_path: Path) -> None:
