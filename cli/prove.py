@@ -13,6 +13,7 @@ from cli import evidence
 from cli.evidence import Book
 from cli.laws import Kind, Law, Laws, Place, Violation
 from cli.laws.mail import MailIsLedger, OccasionsAreAnswered
+from cli.laws.orphans import OrphansGoBack
 from cli.laws.provider import ProviderAgrees
 from cli.laws.stock import AccountedFor, OnHand
 from cli.laws.streams import MarksAreHeads, TopicIsStore
@@ -60,6 +61,7 @@ async def prove(platform: Platform, *, quiescent: bool, rebuild: bool) -> Proofs
         if quiescent:
             await _read_ledger(run)
             await _read_mails(run)
+        run.laws[OrphansGoBack].now = utc_now()
         run.laws.finish(at_rest=quiescent)
         proofs = [_of_law(run, law, passed) for law in run.laws.all]
         if quiescent:
@@ -94,10 +96,11 @@ def _counters(run: _Run, proofs: Sequence[Proof]) -> dict[str, int]:
 
 def _of_law(run: _Run, law: Law, passed: float) -> Proof:
     kind = type(law)
+    sums = law.sums() if isinstance(law, ProviderAgrees) else {}
     return Proof(
         law=law.number,
         name=law.claim,
-        compared={"events": law.seen, **run.compared[kind]},
+        compared={"events": law.seen, **sums, **run.compared[kind]},
         violations=law.violations,
         seconds=passed + run.seconds[kind],
     )
@@ -137,9 +140,9 @@ async def _read_ledger(run: _Run) -> None:
     began, law = time.monotonic(), run.laws[ProviderAgrees]
     sums: defaultdict[str, int] = defaultdict(int)
     async for line in evidence.ledger(run.platform.provider_url):
-        law.entry(line["kind"], line["reference"], line["amount"], line["currency"])
+        law.entry(line["kind"], line["reference"], line["amount"], line["currency"], line["provider_ref"])
         sums["ledger_entries"] += 1
-        sums[str(line["kind"]).lower()] += line["amount"]
+        sums[f"{str(line['kind']).lower()} by the provider"] += line["amount"]
     run.compared[ProviderAgrees] = dict(sums)
     run.seconds[ProviderAgrees] = time.monotonic() - began
 

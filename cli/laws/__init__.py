@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from cli.laws import availability, mail, money, orders, parcels, provider, refunds, stock, streams
+from cli.laws import availability, mail, money, orders, orphans, parcels, provider, refunds, stock, streams
 from cli.laws.law import Kind, Law, Place, Violation
 from shared.events.envelope import Recorded
 
@@ -13,8 +13,12 @@ __all__ = ["ALL", "Kind", "Law", "Laws", "Place", "Violation"]
 L = TypeVar("L", bound=Law)
 
 ALL: tuple[type[Law], ...] = (
-    *(*stock.LAWS, *availability.LAWS, *parcels.LAWS, *money.LAWS, *provider.LAWS, *refunds.LAWS),
-    *(*orders.LAWS, *mail.LAWS, *streams.LAWS),
+    *(*stock.LAWS, *availability.LAWS, *parcels.LAWS, *money.LAWS, *provider.LAWS),
+    *refunds.LAWS,
+    *orphans.LAWS,
+    *orders.LAWS,
+    *mail.LAWS,
+    *streams.LAWS,
 )
 """Every law that events alone, or events and an outside ledger, can show."""
 

@@ -1,28 +1,32 @@
 """Laws between the orders and the payment provider: its own ledger agrees, and no payment counts twice."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 from uuid import UUID
 
+from cli.laws import orphans
 from cli.laws.law import Balance, Kind, Law, Place, order_of
+from cli.laws.orphans import Orphans
 from shared.events.envelope import Recorded
 from shared.events.orders import (
     LatePaymentKind,
     LatePaymentReceived,
     OrderPlaced,
+    PaidAllocation,
     PaymentAuthorized,
     PaymentCaptured,
     PaymentVoided,
+    RefundFailed,
     RefundIssued,
 )
 
 
 class OnePaymentOneOrder(Law):
-    """L20: each payment at the provider belongs to exactly one order."""
+    """L20: each payment at the provider belongs to exactly one order, or is an orphan."""
 
     number = "L20"
-    claim = "each provider payment belongs to exactly one order"
-    listens = (PaymentAuthorized, PaymentCaptured, LatePaymentReceived)
+    claim = "each provider payment belongs to exactly one order or orphan payment"
+    listens = (PaymentAuthorized, PaymentCaptured, LatePaymentReceived, *orphans.EVENTS)
 
     needs_rest = False
 
@@ -30,8 +34,12 @@ class OnePaymentOneOrder(Law):
         super().__init__()
         self._first: dict[str, Place] = {}
         self._shared: defaultdict[str, set[Place]] = defaultdict(set)
+        self._orphans = Orphans()
 
     def see(self, event: Recorded[Any]) -> None:
+        if isinstance(event.data, orphans.EVENTS):
+            self._orphans.see(event)
+            return
         reference: str | None = event.data.provider_ref
         if not reference:
             return
@@ -41,6 +49,10 @@ class OnePaymentOneOrder(Law):
             self._shared[reference] |= {first, place}
 
     def finish(self) -> None:
+        for orphan in self._orphans.all.values():
+            of_order = self._first.get(orphan.received.provider_ref)
+            if of_order and not orphan.matched:
+                self._shared[orphan.received.provider_ref] |= {of_order, orphan.place}
         for reference, places in self._shared.items():
             first, *later = sorted(places)
             second = next(place for place in later if place.stream != first.stream)
@@ -50,7 +62,8 @@ class OnePaymentOneOrder(Law):
 class ProviderAgrees(Law):
     """L10: the provider's own ledger says what the orders say, to the cent, for every intent.
 
-    `entry` takes the ledger's lines, before, between or after the events.
+    `entry` takes the ledger's lines, before, between or after the events. What fits no order counts as what
+    it is, the refund or the release of an orphan payment included. `sums` tells what was compared.
     """
 
     number = "L10"
@@ -64,17 +77,27 @@ class ProviderAgrees(Law):
         PaymentVoided,
         LatePaymentReceived,
         RefundIssued,
+        RefundFailed,
+        *orphans.EVENTS,
     )
 
     def __init__(self) -> None:
         super().__init__()
+        self._orphans = Orphans()
+        self._references: dict[str, str] = {}
+        self._sums: Counter[str] = Counter()
+        self._orders: set[str] = set()
         self._balance: Balance[tuple[str, str, str]] = Balance()
         self._currency: dict[UUID, str] = {}
         self._authorized: set[UUID] = set()
         self._intent_of: dict[UUID, UUID] = {}
+        self._paid_back: set[tuple[UUID, UUID]] = set()
         self._left: defaultdict[str, int] = defaultdict(int)
 
     def see(self, event: Recorded[Any]) -> None:
+        if isinstance(event.data, orphans.EVENTS):
+            self._orphans.see(event)
+            return
         match event.data:
             case OrderPlaced(currency=currency):
                 self._currency[order_of(event)] = currency
@@ -88,10 +111,11 @@ class ProviderAgrees(Law):
                 self._captured(event, taken)
             case PaymentVoided(intent_id=intent, amount=amount):
                 self._ours(event, intent, "VOIDED", amount)
-            case RefundIssued(allocations=allocations):
-                for part in allocations:
-                    if captured_of := self._intent_of.get(part.capture_id):
-                        self._ours(event, captured_of, "REFUNDED", part.amount)
+            case (
+                RefundIssued(refund_id=refund, allocations=parts) | RefundFailed(refund_id=refund, paid=parts)
+            ):
+                for part in parts:
+                    self._refunded(event, refund, part)
 
     def _captured(self, event: Recorded[Any], taken: PaymentCaptured | LatePaymentReceived) -> None:
         """What nobody had authorized before was authorized and captured at once."""
@@ -103,12 +127,27 @@ class ProviderAgrees(Law):
         self._intent_of[taken.capture_id] = taken.intent_id
         self._ours(event, taken.intent_id, "CAPTURED", taken.amount)
 
+    def _refunded(self, event: Recorded[Any], refund: UUID, part: PaidAllocation) -> None:
+        """A part of a refund, which its failures may have told before."""
+        captured_of = self._intent_of.get(part.capture_id)
+        if captured_of and (refund, part.capture_id) not in self._paid_back:
+            self._paid_back.add((refund, part.capture_id))
+            self._ours(event, captured_of, "REFUNDED", part.amount)
+
     def _ours(self, event: Recorded[Any], intent: UUID, kind: str, amount: int) -> None:
         currency = self._currency.get(order_of(event), "?")
+        self._orders.add(event.stream)
+        self._sums[f"{kind.lower()} by orders"] += amount
         self._balance.plus((str(intent), kind, currency), amount, Place.of(event))
 
-    def entry(self, kind: str, reference: str, amount: int, currency: str) -> None:
-        """A line of the provider's ledger; `reference` is the shop's intent id."""
+    def sums(self) -> dict[str, int]:
+        """How many orders and orphan payments were compared, and their money by what became of it."""
+        return {"orders": len(self._orders), "orphan payments": len(self._orphans.all), **self._sums}
+
+    def entry(self, kind: str, reference: str, amount: int, currency: str, provider_ref: str) -> None:
+        """A line of the provider's ledger; `reference` is the shop's intent id, `provider_ref` the payment's,
+        capture's or refund's id there."""
+        self._references[provider_ref] = reference
         self._balance.minus((reference, kind, currency), amount, None)
         if kind in {"CAPTURED", "REFUNDED"}:
             self._left[reference] += amount if kind == "CAPTURED" else -amount
@@ -117,8 +156,12 @@ class ProviderAgrees(Law):
                 self.blame(f"intent {reference}", told, None, Kind.DUPLICATED)
 
     def finish(self) -> None:
+        authorized = {str(intent) for intent in self._authorized}
+        for reference, kind, currency, amount, place in self._orphans.entries(self._references, authorized):
+            self._sums[f"{kind.lower()} by orphans"] += amount
+            self._balance.plus((reference, kind, currency), amount, place)
         for (reference, kind, currency), amount, place in self._balance.uneven():
-            who = "the order says" if amount > 0 else "the provider's ledger says"
+            who = "the shop says" if amount > 0 else "the provider's ledger says"
             told = f"{who} {abs(amount)} {currency} more {kind}"
             self.blame(f"intent {reference}, {kind} {currency}", told, place)
 

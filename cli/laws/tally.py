@@ -9,16 +9,22 @@ from shared.events.cart import CartCheckedOut, CartMerged
 from shared.events.common import CancelReason
 from shared.events.envelope import Recorded
 from shared.events.orders import (
+    IntentPurpose,
     LatePaymentReceived,
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
     OrderPlaced,
     OrderProcessingStarted,
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentRequested,
     RefundCause,
     RefundIssued,
     Shipped,
 )
+from shared.events.orphan_payments import OrphanPaymentRefunded
 from shared.events.returns import ReturnClosed, ReturnOutcome, ReturnRequested
 
 STATES = {
@@ -36,13 +42,22 @@ COUNTED = (
     "declined",
     "out_of_stock",
     "parcels",
+    "captured_in_parts",
+    "authorized_anew",
+    "paid_after_a_decline",
+    "provider_away",
     "late_payments",
     "late_payments_refunded",
     "returns",
     "returns_completed",
     "refunds",
     "goodwill",
+    "orphans_given_back",
 )
+
+
+AWAY = "1406"
+"""How the sandbox's card ends that takes the provider away for a while."""
 
 
 class Tally:
@@ -53,6 +68,8 @@ class Tally:
         self._states: dict[UUID, str] = {}
         self._counts: Counter[str] = Counter()
         self._in_parcels: set[UUID] = set()
+        self._declined: set[UUID] = set()
+        self._captures: Counter[UUID] = Counter()
 
     def see(self, service: str, event: Recorded[Any]) -> None:
         """Count one event of a service."""
@@ -73,6 +90,20 @@ class Tally:
                 self._counts["parcels"] += 1
                 if not last:
                     self._in_parcels.add(order_of(event))
+            case PaymentRequested(purpose=IntentPurpose.REAUTHORIZATION):
+                self._counts["authorized_anew"] += 1
+            case PaymentDeclined(final=False):
+                self._declined.add(order_of(event))
+            case PaymentAuthorized(method_label=label):
+                self._counts["provider_away"] += label.endswith(AWAY)
+                if order_of(event) in self._declined:
+                    self._declined.discard(order_of(event))
+                    self._counts["paid_after_a_decline"] += 1
+            case PaymentCaptured():
+                self._captures[order_of(event)] += 1
+                self._counts["captured_in_parts"] += self._captures[order_of(event)] == 2
+            case OrphanPaymentRefunded():
+                self._counts["orphans_given_back"] += 1
             case LatePaymentReceived():
                 self._counts["late_payments"] += 1
             case ReturnRequested():

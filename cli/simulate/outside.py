@@ -45,33 +45,13 @@ class Provider:
             raise ConnectionRefusedError("the provider is away")
         try:
             with self._books.transaction():
-                status, body = self._done(method, path.split("/")[2:], wish)
+                status, body = done(self.payments, self._now, method, path, wish)
         except Problem as problem:
             status, body = problem.status, problem.document()
         self._changed.set()
         if await self._simulation.cross(who, f"{method} {path} <- provider: {status}"):
             raise ConnectionResetError("the answer was lost")
         return status, body
-
-    def _done(self, method: str, path: list[str], wish: Mapping[str, Any]) -> tuple[int, Any]:
-        payments = self.payments
-        match method, path:
-            case "GET", ["payment_intents"]:
-                return 200, {"data": payments.find(**wish)}
-            case "POST", ["payment_intents"]:
-                return 200, payments.create(self._now, **wish)
-            case "POST", ["payment_intents", intent, "confirm"]:
-                return 200, payments.confirm(self._now, intent, **wish)
-            case "POST", ["payment_intents", intent, "cancel"]:
-                return 200, payments.cancel(self._now, intent)
-            case "POST", ["payment_intents", intent, "capture"]:
-                body, problem = payments.capture(self._now, intent, final=False, **wish)
-            case "POST", ["refunds"]:
-                wanted = dict(wish)
-                body, problem = payments.refund(self._now, wanted.pop("payment_intent"), **wanted)
-            case _:
-                raise Problem(404, "not_found", f"the provider has no {method} {path}")
-        return (problem.status, problem.document()) if problem else (200, body)
 
     def pending(self) -> list[Any]:
         """Webhooks that are not delivered yet."""
@@ -118,6 +98,27 @@ class Provider:
             self._books.update(
                 "webhooks", {"seq": row["seq"]}, **(later if copies else {"copies": 0, "next_at": None})
             )
+
+
+def done(payments: Payments, now: float, method: str, path: str, wish: Mapping[str, Any]) -> tuple[int, Any]:
+    """What the sandbox's HTTP interface does, without HTTP; gives status and JSON. Raises Problem."""
+    match method, path.split("/")[2:]:
+        case "GET", ["payment_intents"]:
+            return 200, {"data": payments.find(**wish)}
+        case "POST", ["payment_intents"]:
+            return 200, payments.create(now, **wish)
+        case "POST", ["payment_intents", intent, "confirm"]:
+            return 200, payments.confirm(now, intent, **wish)
+        case "POST", ["payment_intents", intent, "cancel"]:
+            return 200, payments.cancel(now, intent)
+        case "POST", ["payment_intents", intent, "capture"]:
+            body, problem = payments.capture(now, intent, final=False, **wish)
+        case "POST", ["refunds"]:
+            wanted = dict(wish)
+            body, problem = payments.refund(now, wanted.pop("payment_intent"), **wanted)
+        case _:
+            raise Problem(404, "not_found", f"the provider has no {method} {path}")
+    return (problem.status, problem.document()) if problem else (200, body)
 
 
 class ProviderPort(SandboxProvider):

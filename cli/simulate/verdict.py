@@ -46,7 +46,8 @@ def _laws(world: World, events: dict[str, list[Recorded[Any]]]) -> Iterator[str]
         for event in of_service:
             laws.see(event)
     for line in world.provider.payments.entries(0, 100_000):
-        laws[ProviderAgrees].entry(line["kind"], line["reference"], line["amount"], line["currency"])
+        law = laws[ProviderAgrees]
+        law.entry(line["kind"], line["reference"], line["amount"], line["currency"], line["provider_ref"])
     for message_id in world.mail.taken:
         laws[MailIsLedger].mail(message_id)
     laws.finish(at_rest=True)

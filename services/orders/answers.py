@@ -72,6 +72,7 @@ def page(row: OrderView, parcels: Sequence[TrackedParcel], vault: Vault) -> dict
                 "cause": refund.cause,
                 "attempt": refund.attempt,
                 "retryable": refund.retryable,
+                "paid_back": refund.gone,
             }
             for refund in order.refunds.values()
         ],

@@ -4,15 +4,24 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from services.orders import http, pages, webhooks
+from services.orders import http, orphans_http, pages, webhooks
 from services.orders.commands import Commands, streams
-from services.orders.domain import EffectWanted, RequestPayment, RequestRefund, on_deadline, order_decider
+from services.orders.domain import (
+    EffectWanted,
+    Reauthorize,
+    RequestRefund,
+    on_deadline,
+    order_decider,
+    orphan,
+)
 from services.orders.effects import ProviderCalls
+from services.orders.orphan_effects import OrphanCalls
 from services.orders.psp import PaymentProvider
 from services.orders.reactions import call, react
-from services.orders.readmodels import order_view, payments_ledger, processing_queue
+from services.orders.readmodels import order_view, orphan_payments, payments_ledger, processing_queue
 from services.orders.readmodels.order_tracking import ORDER_TRACKING
 from services.orders.readmodels.order_view import ORDER_VIEW
+from services.orders.readmodels.orphan_payments import ORPHAN_PAYMENTS
 from services.orders.readmodels.payments_ledger import PAYMENTS_LEDGER
 from services.orders.readmodels.processing_queue import PROCESSING_QUEUE
 from services.orders.sandbox_provider import SandboxProvider, SandboxWebhooks, http_client
@@ -35,8 +44,8 @@ def define(settings: OrdersSettings) -> Definition:
     """What orders keeps."""
     return Definition(
         registry=Registry.of(orders),
-        deciders=[order_decider(settings.order_policy)],
-        read_models=[ORDER_VIEW, PROCESSING_QUEUE, ORDER_TRACKING, PAYMENTS_LEDGER],
+        deciders=[order_decider(settings.order_policy), orphan.orphan_decider(settings.order_policy)],
+        read_models=[ORDER_VIEW, PROCESSING_QUEUE, ORDER_TRACKING, PAYMENTS_LEDGER, ORPHAN_PAYMENTS],
     )
 
 
@@ -46,7 +55,7 @@ def subscription(settings: OrdersSettings) -> Subscription:
         consumer="orders",
         topics=[topic_of("cart"), topic_of("inventory"), topic_of("returns")],
         registry=Registry.of(cart, inventory, returns),
-        execute=Commands(order_decider(settings.order_policy)),
+        execute=Commands(settings.order_policy),
         react=react,
         streams=streams,
         react_since=settings.react_since,
@@ -64,8 +73,7 @@ def wire(settings: OrdersSettings, store: Store) -> Wired:
 
 def assemble(settings: OrdersSettings, store: Store, provider: PaymentProvider) -> Wired:
     """How the parts of orders hang together, with any payment provider."""
-    order = order_decider(settings.order_policy)
-    commands = Commands(order)
+    commands = Commands(settings.order_policy)
     inbox = Inbox(SandboxWebhooks(settings.live_secrets), commands, settings.order_policy.provider)
     vault = Vault(base64.b64decode(settings.data_key.get_secret_value()))
     auth = Authenticator(settings.jwt_key.get_secret_value(), store.clock)
@@ -77,15 +85,24 @@ def assemble(settings: OrdersSettings, store: Store, provider: PaymentProvider) 
         wanted = on_deadline(state, timer, now, settings.order_policy)
         return call(wanted) if isinstance(wanted, EffectWanted) else wanted
 
+    def at_orphans_deadline(state: Any, timer: str, now: Any) -> Any:
+        return orphan.on_deadline(state, timer, now, settings.order_policy)
+
     return Wired(
         duties=Duties(
             execute=execute,
             commands=(RequestRefund, TakeNotice),
-            effects=ProviderCalls(store, order, provider).effects(),
-            on_deadline={order.category: at_deadline},
+            effects={
+                **ProviderCalls(store, commands.order, provider).effects(),
+                **OrphanCalls(store, commands.orphan, provider).effects(),
+            },
+            on_deadline={
+                commands.order.category: at_deadline,
+                commands.orphan.category: at_orphans_deadline,
+            },
             streams=lambda command: () if isinstance(command, TakeNotice) else streams(command),
             expected={
-                RequestPayment: frozenset(
+                Reauthorize: frozenset(
                     {"payment_open", "nothing_due", "too_many_attempts", "order_cancelled"}
                 )
             },
@@ -94,8 +111,14 @@ def assemble(settings: OrdersSettings, store: Store, provider: PaymentProvider) 
             webhooks.routes(store, inbox),
             http.routes(store, commands, auth),
             pages.routes(store, provider, vault, auth),
+            orphans_http.routes(store, commands, auth),
         ),
-        samples=(order_view.sample, processing_queue.sample, payments_ledger.sample, webhooks.sample),
+        samples=(
+            order_view.sample,
+            processing_queue.sample,
+            payments_ledger.sample,
+            orphan_payments.sample,
+        ),
     )
 
 

@@ -21,11 +21,11 @@ from services.orders.domain import (
     RecordRefundResult,
     RecordVoided,
 )
-from services.orders.domain.state import CaptureStatus, IntentStatus, RefundStatus
+from services.orders.domain.state import CaptureStatus, Intent, IntentStatus, RefundStatus
 from services.orders.psp import PaymentProvider, ProviderIntent, Refused, Standing
 from services.orders.reactions import call_of
 from shared.domain import Decider
-from shared.events.orders import DeclineCode, OrderEvent, OrderPlaced, RefundFailureCode
+from shared.events.orders import DeclineCode, IntentPurpose, OrderEvent, OrderPlaced, RefundFailureCode
 from shared.store.store import Store
 from shared.store.todo import Todo
 from shared.store.worker import Effect, Unavailable
@@ -55,16 +55,18 @@ class ProviderCalls:
         }
 
     async def _create_intent(self, row: Todo) -> Outcome:
-        """Open an intent for the buyer; if it is no longer wanted, make sure that nobody can pay it.
+        """Open an intent for the buyer, or pay it like an earlier one; if it is no longer wanted, make sure
+        that nobody can pay it.
 
-        The answer to `create` may be older than a payment, even by the first try of this call: only a new
-        look tells whether there is something to cancel.
+        What the answer to `create` says of money is a fact. That it says of none may be older than a payment,
+        even by the first try of this call: only a new look tells whether there is something to cancel.
         """
         wanted = call_of(row)
         order, placed = await self._load(wanted.order_id)
         if _payable(order, wanted.target):
             intent = order.intents[wanted.target]
-            await self._answered(
+            paid_like = _paid_like(order, intent)
+            made = await self._answered(
                 self._provider.create(
                     intent.intent_id,
                     order.order_id,
@@ -72,8 +74,15 @@ class ProviderCalls:
                     placed.currency,
                     order.capture,
                     str(row.todo_id),
+                    paid_like=paid_like,
                 )
             )
+            if paid := _paid(wanted, made, self._now):
+                return (paid,)
+            if paid_like and made.declined:
+                return (_declined(wanted, made.declined, self._now),)
+            if made.standing is Standing.CLOSED and not made.captured:
+                return (_declined(wanted, DeclineCode.ERROR, self._now),)
             order, _ = await self._load(wanted.order_id)
         if not _unwanted(order, wanted.target):
             return _NOTHING
@@ -145,17 +154,19 @@ class ProviderCalls:
         over = {part.capture_id: order.captures[part.capture_id].intent_id for part in refund.allocations}
         refs: dict[UUID | None, str] = {}
         failure: RefundFailureCode | None = None
-        try:
-            for intent_id in dict.fromkeys(over.values()):
-                assert intent_id is not None
-                intent = await self._found(intent_id)
-                amount = sum(p.amount for p in refund.allocations if over[p.capture_id] == intent_id)
+        for intent_id in dict.fromkeys(over.values()):
+            assert intent_id is not None
+            intent = await self._found(intent_id)
+            amount = sum(p.amount for p in refund.allocations if over[p.capture_id] == intent_id)
+            try:
                 refs[intent_id] = intent.refunds.get(refund.refund_id) or await self._provider.refund(
                     intent, refund.refund_id, amount, f"{row.todo_id}/{intent_id}"
                 )
-        except Refused as refusal:
-            exceeds = refusal.code == "exceeds_refundable"
-            failure = RefundFailureCode.EXCEEDS_REFUNDABLE if exceeds else RefundFailureCode.PROVIDER_REFUSED
+            except Refused as refusal:
+                exceeds = refusal.code == "exceeds_refundable"
+                failure = (
+                    RefundFailureCode.EXCEEDS_REFUNDABLE if exceeds else RefundFailureCode.PROVIDER_REFUSED
+                )
         result = RecordRefundResult(
             order_id=order.order_id,
             refund_id=refund.refund_id,
@@ -202,14 +213,27 @@ def _unwanted(order: Order, intent_id: UUID) -> bool:
     return order.cancelled or order.intents[intent_id].status is IntentStatus.CLOSED
 
 
+def _paid_like(order: Order, intent: Intent) -> str | None:
+    """The payment that a re-authorization is to be like: the last one that was authorized."""
+    if intent.purpose is not IntentPurpose.REAUTHORIZATION:
+        return None
+    held = [each.provider_ref for each in order.intents.values() if each.authorized_until]
+    return held[-1] if held else None
+
+
 def _what_became(wanted: EffectWanted, found: ProviderIntent | None, now: datetime) -> OrderCommand:
     """The end of an intent that was to be closed: paid all the same, or not."""
-    if found and found.unasked:
+    return (_paid(wanted, found, now) if found else None) or _declined(wanted, DeclineCode.TIMEOUT, now)
+
+
+def _paid(wanted: EffectWanted, found: ProviderIntent, now: datetime) -> OrderCommand | None:
+    """The money that an intent of ours holds or brought without being asked to, if any."""
+    if found.unasked:
         ref, amount = found.unasked
         return RecordPaymentCaptured(
             order_id=wanted.order_id, intent_id=wanted.target, amount=amount, provider_ref=ref, now=now
         )
-    if found and found.standing is Standing.AUTHORIZED and found.authorized_until:
+    if found.standing is Standing.AUTHORIZED and found.authorized_until:
         return RecordPaymentAuthorized(
             order_id=wanted.order_id,
             intent_id=wanted.target,
@@ -221,6 +245,8 @@ def _what_became(wanted: EffectWanted, found: ProviderIntent | None, now: dateti
             authorized_until=found.authorized_until,
             now=now,
         )
-    return RecordPaymentDeclined(
-        order_id=wanted.order_id, intent_id=wanted.target, code=DeclineCode.TIMEOUT, now=now
-    )
+    return None
+
+
+def _declined(wanted: EffectWanted, code: DeclineCode, now: datetime) -> OrderCommand:
+    return RecordPaymentDeclined(order_id=wanted.order_id, intent_id=wanted.target, code=code, now=now)

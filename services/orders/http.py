@@ -16,6 +16,7 @@ from services.orders.domain import (
     ConfirmDelivery,
     Order,
     OrderCommand,
+    Reauthorize,
     RequestPayment,
     RetryRefund,
     Ship,
@@ -88,13 +89,16 @@ def routes(store: Store, commands: Commands, auth: Authenticator) -> APIRouter:
     async def pay_again(order_id: UUID, request: Request, actor: Actor = anyone) -> Response:
         """Ask for the money anew after a decline."""
 
-        def answer(order: Order) -> dict[str, Any]:
-            assert order.open_intent is not None
-            intent = order.open_intent
-            return {"intent_id": intent.intent_id, "amount": intent.amount, "expires_at": intent.expires_at}
-
         wish = RequestPayment(order_id=order_id, now=store.clock())
-        return await desk.do(request, actor, wish, answer, status=201)
+        return await desk.do(request, actor, wish, asked_for, status=201)
+
+    @router.post("/orders/{order_id}/reauthorizations", status_code=201)
+    async def reauthorize(order_id: UUID, request: Request, actor: Actor = staff) -> Response:
+        """Secure what is not captured yet anew, without the buyer: before the next parcel of a payment that
+        was captured once and can be no more, or before it lapses."""
+        return await desk.do(
+            request, actor, Reauthorize(order_id=order_id, now=store.clock()), asked_for, status=201
+        )
 
     @router.post("/orders/{order_id}/cancel")
     async def cancel(order_id: UUID, wish: Cancellation, request: Request, actor: Actor = anyone) -> Response:
@@ -181,6 +185,13 @@ def routes(store: Store, commands: Commands, auth: Authenticator) -> APIRouter:
         )
 
     return router
+
+
+def asked_for(order: Order) -> dict[str, Any]:
+    """The payment that is open now."""
+    intent = order.open_intent
+    assert intent is not None
+    return {"intent_id": intent.intent_id, "amount": intent.amount, "expires_at": intent.expires_at}
 
 
 class _Desk:

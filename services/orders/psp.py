@@ -24,15 +24,18 @@ class Standing(StrEnum):
 class ProviderIntent:
     """An intent as the provider has it; amounts in minor units.
 
-    `captures` and `refunds` give the provider's reference for each of ours; `unasked` is what it captured
-    without being asked, as (reference, amount).
+    `intent_id` is None if it was not created under an id of ours. `multicapture`: it may be captured in
+    parts; otherwise the first capture lets the rest go. `captures` and `refunds` give the provider's
+    reference for each of ours; `unasked` is what it captured without being asked, as (reference, amount).
+    `declined`: why the last try to pay it failed.
     """
 
     ref: str
-    intent_id: UUID
+    intent_id: UUID | None
     standing: Standing
     amount: int
     authorized: int
+    captured: int
     client_secret: str
     confirm_url: str
     method_label: str
@@ -42,6 +45,7 @@ class ProviderIntent:
     captures: Mapping[UUID, str] = field(default_factory=dict)
     refunds: Mapping[UUID, str] = field(default_factory=dict)
     unasked: tuple[str, int] | None = None
+    declined: DeclineCode | None = None
 
 
 class Refused(Exception):  # noqa: N818 - an answer of the provider
@@ -62,10 +66,26 @@ class PaymentProvider(Protocol):
         """The intent that was created under our id, or None."""
         ...
 
+    async def lookup(self, provider_ref: str) -> ProviderIntent | None:
+        """The intent that has this reference of the provider, or a capture with it; None if none has."""
+        ...
+
     async def create(
-        self, intent_id: UUID, order_id: UUID, amount: int, currency: str, capture: CaptureMode, key: str
+        self,
+        intent_id: UUID,
+        order_id: UUID,
+        amount: int,
+        currency: str,
+        capture: CaptureMode,
+        key: str,
+        *,
+        paid_like: str | None = None,
     ) -> ProviderIntent:
-        """Make an intent that the buyer can pay, or find the one that was made under our id."""
+        """Make an intent that the buyer can pay, or find the one that was made under our id.
+
+        `paid_like` names an authorized intent: the new one is paid at once in the same way, without the
+        buyer, or declined.
+        """
         ...
 
     async def cancel(self, intent: ProviderIntent, key: str) -> ProviderIntent:
@@ -73,7 +93,8 @@ class PaymentProvider(Protocol):
         ...
 
     async def capture(self, intent: ProviderIntent, capture_id: UUID, amount: int, key: str) -> str:
-        """Take part of what is authorized; gives the provider's reference."""
+        """Take part of what is authorized, without multicapture letting the rest go; gives the provider's
+        reference."""
         ...
 
     async def refund(self, intent: ProviderIntent, refund_id: UUID, amount: int, key: str) -> str:
@@ -93,13 +114,16 @@ class NoticeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One webhook, read. `order_id` and `intent_id` are None if it names none of ours."""
+    """One webhook, read. `order_id` and `intent_id` are None if it names none of ours; `claimed_order` is
+    what it names as the order, whatever that is."""
 
     notice_id: str
     kind: NoticeKind | None
     order_id: UUID | None
     intent_id: UUID | None
+    claimed_order: str | None
     amount: int
+    currency: str
     provider_ref: str
     capture_id: UUID | None
     method_label: str

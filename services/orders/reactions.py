@@ -21,6 +21,7 @@ from shared.events.common import CancelReason
 from shared.events.envelope import Recorded
 from shared.events.inventory import RejectionPhase, StockReservationRejected, StockReserved
 from shared.events.orders import RefundCause
+from shared.events.orphan_payments import OrphanPaymentRefundRequested
 from shared.events.returns import RefundApproved
 from shared.messaging.subscription import Do
 from shared.store import todo
@@ -101,6 +102,18 @@ def call(wanted: EffectWanted) -> Wanted:
         payload=_CALL.dump_python(wanted, mode="json"),
         target=f"{wanted.target}/{wanted.attempt}",
     )
+
+
+REFUND_ORPHAN = "psp.refund_orphan"
+"""The call that gives an orphan payment back."""
+
+
+def orphan_calls(events: Sequence[Recorded[Any]]) -> Iterable[tuple[Wanted, UUID]]:
+    """The provider calls that new events of an orphan payment want, each with the event that causes it."""
+    for event in events:
+        if isinstance(event.data, OrphanPaymentRefundRequested):
+            attempt = event.data.attempt
+            yield todo.effect(REFUND_ORPHAN, event.stream, target=attempt, attempt=attempt), event.event_id
 
 
 def call_of(row: todo.Todo) -> EffectWanted:

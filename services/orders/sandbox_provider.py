@@ -49,16 +49,30 @@ class SandboxProvider:
         answer = await self._call("GET", "/v1/payment_intents", params={"reference": str(intent_id)})
         return self._intent(answer["data"][0]) if answer["data"] else None
 
+    async def lookup(self, provider_ref: str) -> ProviderIntent | None:
+        answer = await self._call("GET", "/v1/payment_intents", params={"provider_ref": provider_ref})
+        return self._intent(answer["data"][0]) if answer["data"] else None
+
     async def create(
-        self, intent_id: UUID, order_id: UUID, amount: int, currency: str, capture: CaptureMode, key: str
+        self,
+        intent_id: UUID,
+        order_id: UUID,
+        amount: int,
+        currency: str,
+        capture: CaptureMode,
+        key: str,
+        *,
+        paid_like: str | None = None,
     ) -> ProviderIntent:
-        wish = {
+        wish: dict[str, Any] = {
             "amount": amount,
             "currency": currency,
             "reference": str(intent_id),
             "capture_method": "automatic" if capture is CaptureMode.NOW else "manual",
             "metadata": {"order_id": str(order_id)},
         }
+        if paid_like:
+            wish["paid_like"] = paid_like
         return self._intent(await self._call("POST", "/v1/payment_intents", key, json=wish))
 
     async def cancel(self, intent: ProviderIntent, key: str) -> ProviderIntent:
@@ -110,10 +124,11 @@ class SandboxProvider:
         unasked = [each for each in body["captures"] if each["reference"] is None]
         return ProviderIntent(
             ref=body["id"],
-            intent_id=UUID(body["reference"]),
+            intent_id=_uuid(body["reference"]),
             standing=_STANDING[body["status"]],
             amount=body["amount"],
             authorized=body["amount_authorized"],
+            captured=body["amount_captured"],
             client_secret=body["client_secret"],
             confirm_url=f"{self._public_url}/v1/payment_intents/{body['id']}/confirm",
             method_label=body["method_label"] or "",
@@ -123,11 +138,20 @@ class SandboxProvider:
             captures=_by_reference(body["captures"]),
             refunds=_by_reference(body["refunds"]),
             unasked=(unasked[0]["id"], unasked[0]["amount"]) if unasked else None,
+            declined=_decline(body["decline_code"]),
         )
 
 
 def _by_reference(operations: Sequence[Mapping[str, Any]]) -> dict[UUID, str]:
-    return {UUID(each["reference"]): each["id"] for each in operations if each["reference"]}
+    """The operations that were made under an id of ours."""
+    made = {_uuid(each["reference"]): each["id"] for each in operations}
+    return {ours: theirs for ours, theirs in made.items() if ours}
+
+
+def _decline(code: str | None) -> DeclineCode | None:
+    if code is None:
+        return None
+    return DeclineCode.FRAUD if code == "fraudulent" else DeclineCode.DECLINED
 
 
 _Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
@@ -140,6 +164,7 @@ class _Webhook(BaseModel):
     type: _Text
     reference: _Text
     amount: int = Field(ge=0, le=FAR_OUT)
+    currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
     provider_ref: _Text
     capture_reference: _Text | None
     method_label: _Text | None
@@ -179,18 +204,26 @@ class SandboxWebhooks:
             kind=NoticeKind(kind) if kind in NoticeKind.__members__ else None,
             order_id=_uuid(webhook.metadata.get("order_id")),
             intent_id=_uuid(webhook.reference),
+            claimed_order=_claim(webhook.metadata.get("order_id")),
             amount=webhook.amount,
+            currency=webhook.currency,
             provider_ref=webhook.provider_ref,
             capture_id=_uuid(webhook.capture_reference),
             method_label=webhook.method_label or "",
             risk=webhook.risk,
             multicapture=webhook.multicapture,
             authorized_until=webhook.expires_at,
-            decline=DeclineCode.FRAUD if webhook.decline_code == "fraudulent" else DeclineCode.DECLINED,
+            decline=_decline(webhook.decline_code) or DeclineCode.DECLINED,
         )
 
 
+def _claim(text: str | None) -> str | None:
+    """What somebody else may have written there, as far as it can be kept."""
+    return text and text.replace("\x00", "")[:100]
+
+
 def _uuid(text: str | None) -> UUID | None:
+    """The id that a text is, None if it is none."""
     try:
         return UUID(text or "")
     except ValueError:

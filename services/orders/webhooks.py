@@ -1,6 +1,6 @@
 """Webhooks of the payment provider: verified, kept by their id, and taken as facts, each exactly once.
 
-What names no order of ours is kept too and tried again until its order is there; it is counted meanwhile.
+Money that fits no order of ours becomes an orphan payment, which waits for its order or goes back.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from fastapi import APIRouter, Request, Response
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from services.orders.domain import (
     OrderCommand,
@@ -20,14 +20,14 @@ from services.orders.domain import (
     RecordPaymentDeclined,
     RecordVoided,
 )
+from services.orders.domain.orphan import OrphanCommand, RecordOrphanPayment, RecordOrphanRefundResult
 from services.orders.psp import BadSignature, Notice, NoticeKind, NoticeReader
-from shared.domain import Rejected
+from shared.domain import Rejected, ids
 from shared.domain.ids import derive
 from shared.events.envelope import Actor, ActorKind, Cause
 from shared.events.orders import DeclineCode, VoidCause
+from shared.events.orphan_payments import OrphanPaymentKind
 from shared.service.problems import Problem
-from shared.store import todo
-from shared.store.connection import Connection
 from shared.store.readmodel import Table
 from shared.store.store import Store
 from shared.store.unit_of_work import UnitOfWork
@@ -36,21 +36,23 @@ from shared.store.worker import Execute
 log = structlog.get_logger(__name__)
 
 WEBHOOKS = Counter("orderflow_webhooks", "Webhooks by what became of them", ["outcome"])
-WAITING = Gauge("orderflow_webhooks_waiting", "Webhooks that fit no order so far")
+UNKNOWN = frozenset({"unknown_order", "unknown_intent", "unknown_capture"})
+"""Refusals that say that a fact is about something that we never asked for."""
 LARGEST = 65_536
 """Bytes of a webhook at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeNotice:
-    """Turn a kept webhook into facts. Rejected while its order, intent or capture is unknown."""
+    """Work off a webhook that version 0.1 kept until its order would be there; nothing asks for this any
+    more."""
 
     notice_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedWebhook:
-    """A webhook as it came; `processed_at` None: it waits for its order."""
+    """A webhook as it came."""
 
     notice_id: str
     body: str
@@ -67,30 +69,25 @@ class Inbox:
     def __init__(self, reader: NoticeReader, execute: Execute, provider: str) -> None:
         self.reader = reader
         self._execute = execute
+        self.provider = provider
         self._actor = Actor(ActorKind.PROVIDER, provider)
 
     async def receive(self, uow: UnitOfWork, notice: Notice, body: bytes) -> str:
-        """Keep a webhook and take it; "repeated", "taken" or, if it has to wait, "waiting"."""
-        kept = ReceivedWebhook(notice_id=notice.notice_id, body=body.decode(), received_at=uow.now)
-        outcome = "taken"
+        """Keep a webhook and take it; "repeated", "taken", or "orphan" if it fits no order."""
+        kept = ReceivedWebhook(
+            notice_id=notice.notice_id, body=body.decode(), received_at=uow.now, processed_at=uow.now
+        )
         try:
             with uow.attempt(self._cause(notice)):
-                await self._record(uow, notice)
-                if not await uow.session.insert(RECEIVED_WEBHOOKS, replace(kept, processed_at=uow.now)):
+                outcome = await self._record(uow, notice)
+                if not await uow.session.insert(RECEIVED_WEBHOOKS, kept):
                     raise _KeptBefore
         except _KeptBefore:
             outcome = "repeated"
-        except Rejected as refusal:
-            if not await uow.session.insert(RECEIVED_WEBHOOKS, kept):
-                return "repeated"
-            log.warning("webhook_waits", notice_id=notice.notice_id, code=refusal.code)
-            wanted = todo.command(TakeNotice(notice_id=notice.notice_id), f"webhook-{notice.notice_id}")
-            uow.want(wanted, derive("webhook", notice.notice_id))
-            outcome = "waiting"
         return outcome
 
     async def take(self, uow: UnitOfWork, command: TakeNotice) -> None:
-        """Record what a kept webhook says. Raises Rejected if it fits no order of ours yet."""
+        """Record what a kept webhook says."""
         kept = await RECEIVED_WEBHOOKS.find(uow.session, command.notice_id, lock=True)
         if kept is None or kept.processed_at is not None:
             return
@@ -99,9 +96,25 @@ class Inbox:
             await self._record(uow, notice)
         await uow.session.update(RECEIVED_WEBHOOKS, replace(kept, processed_at=uow.now))
 
-    async def _record(self, uow: UnitOfWork, notice: Notice) -> None:
-        for fact in facts(notice, uow.now):
-            await self._execute(uow, fact)
+    async def _record(self, uow: UnitOfWork, notice: Notice) -> str:
+        try:
+            with uow.attempt(self._cause(notice)):
+                for fact in facts(notice, uow.now):
+                    await self._execute(uow, fact)
+        except Rejected as refusal:
+            if refusal.code not in UNKNOWN:
+                raise
+            log.warning("webhook_without_order", notice_id=notice.notice_id, code=refusal.code)
+        else:
+            return "taken"
+        try:
+            with uow.attempt(self._cause(notice)):
+                for orphan in orphan_facts(notice, self.provider, uow.now):
+                    await self._execute(uow, orphan)
+        except Rejected as refusal:
+            if refusal.code != "unknown_orphan_payment":
+                raise
+        return "orphan"
 
     def _cause(self, notice: Notice) -> Cause:
         return Cause(actor=self._actor, causation_id=derive("webhook", notice.notice_id))
@@ -157,6 +170,35 @@ def facts(notice: Notice, now: datetime) -> Sequence[OrderCommand]:
             return (RecordVoided(**about, cause=VoidCause.EXPIRED, provider_ref=notice.provider_ref),)
 
 
+def orphan_facts(notice: Notice, provider: str, now: datetime) -> Sequence[OrphanCommand]:
+    """What a webhook that fits no order says about money."""
+    match notice.kind:
+        case NoticeKind.AUTHORIZED | NoticeKind.CAPTURED:
+            return (
+                RecordOrphanPayment(
+                    kind=OrphanPaymentKind(notice.kind),
+                    provider=provider,
+                    provider_ref=notice.provider_ref,
+                    amount=notice.amount,
+                    currency=notice.currency,
+                    claimed_order=notice.claimed_order,
+                    now=now,
+                ),
+            )
+        case NoticeKind.CANCELED | NoticeKind.EXPIRED:
+            return (
+                RecordOrphanRefundResult(
+                    orphan_id=ids.orphan_payment_id(provider, notice.provider_ref),
+                    ok=True,
+                    amount=notice.amount,
+                    refund_ref=notice.provider_ref,
+                    now=now,
+                ),
+            )
+        case _:
+            return ()
+
+
 def routes(store: Store, inbox: Inbox) -> APIRouter:
     """The address that the provider tells."""
     router = APIRouter(tags=["webhooks"])
@@ -180,7 +222,9 @@ def routes(store: Store, inbox: Inbox) -> APIRouter:
         async def work(uow: UnitOfWork) -> str:
             return await inbox.receive(uow, notice, body)
 
-        about = (f"order-{notice.order_id}",) if notice.order_id else ()
+        about = [f"orphanpayment-{ids.orphan_payment_id(inbox.provider, notice.provider_ref)}"]
+        if notice.order_id:
+            about.append(f"order-{notice.order_id}")
         outcome = await store.transact(Cause(), work, streams=about)
         WEBHOOKS.labels(outcome).inc()
         return Response(status_code=204)
@@ -195,9 +239,3 @@ async def _bounded(request: Request) -> bytes:
         if len(body) > LARGEST:
             raise Problem(413, "webhook_too_large", f"A webhook has at most {LARGEST} bytes.")
     return body
-
-
-async def sample(connection: Connection) -> None:
-    """How many webhooks wait for their order: always 0 unless somebody else's money comes to us."""
-    count = await connection.fetchval("SELECT count(*) FROM received_webhooks WHERE processed_at IS NULL")
-    WAITING.set(count)

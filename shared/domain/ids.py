@@ -80,6 +80,11 @@ def refund_id(order: UUID, cause: str, ref_id: UUID, method: str) -> UUID:
     return derive("refund", order, cause, ref_id, method)
 
 
+def orphan_payment_id(provider: str, provider_ref: str) -> UUID:
+    """The stream of a provider's payment that belongs to no known order."""
+    return derive("orphan payment", provider, provider_ref)
+
+
 def receipt_id(return_id: UUID, scan_id: UUID) -> UUID:
     """The receipt that one warehouse scan of a return gives."""
     return derive("receipt", return_id, scan_id)

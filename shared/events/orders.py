@@ -1,14 +1,17 @@
 """The public events of orders: an order's life, its money and its parcels, all in the stream `order-<id>`.
 
-Amounts are minor units in the order's currency. Fields that the first cut does not fill are optional.
+Money that belongs to no order has streams of its own, see `orphan_payments`. Amounts are minor units in the
+order's currency. Fields that nothing fills yet are optional.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
 from shared.domain import Sealed
+from shared.events import orphan_payments
 from shared.events.common import (
     Breakdown,
     CancelReason,
@@ -24,6 +27,7 @@ from shared.events.common import (
     ShortLine,
     Totals,
 )
+from shared.events.registry import JsonObject, Upcaster
 
 
 class SourceKind(StrEnum):
@@ -465,13 +469,17 @@ class RefundIssued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundFailed:
-    """A refund was not paid; `retryable`: it will be tried again, else a person has to look at it."""
+    """A refund was not paid in full; `retryable`: it will be tried again, else a person has to look at it.
+
+    `paid`: what this try and earlier ones paid back all the same, over some of several payments.
+    """
 
     refund_id: UUID
     amount: int
     code: RefundFailureCode
     retryable: bool
     attempt: int
+    paid: tuple[PaidAllocation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -551,7 +559,7 @@ OrderEvent = (
     | Delivered
 )
 
-EVENTS: tuple[type, ...] = (
+ORDER_EVENTS: tuple[type, ...] = (
     OrderPlaced,
     OrderStockSecured,
     OrderConfirmed,
@@ -575,3 +583,15 @@ EVENTS: tuple[type, ...] = (
     Shipped,
     Delivered,
 )
+"""The events of an order's own stream."""
+
+
+def _nothing_paid(document: JsonObject) -> JsonObject:
+    return document
+
+
+UPCASTERS: Mapping[str, tuple[Upcaster, ...]] = {"RefundFailed": (_nothing_paid,)}
+"""Version 2 of RefundFailed knows `paid`, which may be left out. It is a version of its own because whoever
+does not know it would count money that went back as still there."""
+
+EVENTS: tuple[type, ...] = (*ORDER_EVENTS, *orphan_payments.EVENTS)

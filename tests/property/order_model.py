@@ -13,6 +13,7 @@ from services.orders.domain import (
     OrderCommand,
     OrderPolicy,
     PlaceOrder,
+    Reauthorize,
     RecordCaptureResult,
     RecordPaymentAuthorized,
     RecordPaymentCaptured,
@@ -28,7 +29,7 @@ from services.orders.domain import (
 )
 from shared.domain import ids
 from shared.events.envelope import ActorKind
-from shared.events.orders import IntentPurpose, RefundCause
+from shared.events.orders import RefundCause
 from tests.property.machine import ACCEPTED
 
 Paper = dict[str, Any]
@@ -232,29 +233,44 @@ class NaiveOrder:
         }
 
     def _request_payment(self, command: RequestPayment) -> Codes:
-        refusals = set()
-        if self.cancelled:
-            refusals.add("order_cancelled")
-        if self.open_intent():
-            refusals.add("payment_open")
-        purpose: str = command.purpose
-        if self.status == "PLACED":
-            purpose = "ORDER"
-        elif purpose == "ORDER":
-            purpose = "BALANCE"
-        usable = [i for i in self.intents if self.usable(i, command.now)]
-        replaces = usable[0] if purpose == IntentPurpose.REAUTHORIZATION and usable else None
-        due = self.total - self.secured(command.now) + (self.usable(replaces, command.now) if replaces else 0)
+        refusals = self._not_payable()
+        purpose = "ORDER" if self.status == "PLACED" else "BALANCE"
+        due = self.total - self.secured(command.now)
         if due <= 0 or not self.stock:
             refusals.add("nothing_due")
         tried = [intent for intent in self.intents.values() if intent["purpose"] == purpose]
-        limits = {IntentPurpose.REAUTHORIZATION: self.policy.max_reauthorizations}
         too_late = purpose == "ORDER" and tried and command.now >= tried[0]["expires"]
-        if len(tried) >= limits.get(IntentPurpose(purpose), self.policy.max_payment_attempts) or too_late:
+        if len(tried) >= self.policy.max_payment_attempts or too_late:
             refusals.add("too_many_attempts")
         if not refusals:
-            self._ask(purpose, due, command.now, replaces)
+            self._ask(purpose, due, command.now)
         return frozenset(refusals)
+
+    def _reauthorize(self, command: Reauthorize) -> Codes:
+        """The oldest money that can still be taken is replaced, and what is missing secured with it."""
+        asked = [i for i in self.intents.values() if i["status"] == "OPEN"]
+        if asked and asked[0]["purpose"] == "REAUTHORIZATION" and not self.cancelled:
+            return ACCEPTED
+        refusals = self._not_payable()
+        usable = [i for i in self.intents if self.usable(i, command.now)]
+        replaces = usable[0] if usable else None
+        due = self.total - self.secured(command.now) + (self.usable(replaces, command.now) if replaces else 0)
+        if due <= 0 or self.status == "PLACED":
+            refusals.add("nothing_due")
+        if self.anew() >= self.policy.max_reauthorizations:
+            refusals.add("too_many_attempts")
+        if not refusals:
+            self._ask("REAUTHORIZATION", due, command.now, replaces)
+        return frozenset(refusals)
+
+    def anew(self) -> int:
+        """How often money was authorized anew, or was to be, and never taken."""
+        renewals = [i for i, intent in self.intents.items() if intent["purpose"] == "REAUTHORIZATION"]
+        return sum(not self.used(intent_id) for intent_id in renewals)
+
+    def _not_payable(self) -> set[str]:
+        cancelled = {"order_cancelled"} if self.cancelled else set()
+        return cancelled | ({"payment_open"} if self.open_intent() else set())
 
     def _authorized(self, command: RecordPaymentAuthorized) -> Codes:
         intent = self.intents.get(command.intent_id)
@@ -278,6 +294,8 @@ class NaiveOrder:
             return no("unknown_intent")
         if intent["status"] == "OPEN":
             tried = sum(other["purpose"] == intent["purpose"] for other in self.intents.values())
+            if intent["purpose"] == "REAUTHORIZATION":
+                tried = self.anew()
             last = tried >= self.policy.max_payment_attempts or command.now >= intent["expires"]
             self.gave_up = self.gave_up or (last and intent["purpose"] == "ORDER" and not self.cancelled)
             intent["status"] = "CLOSED"
@@ -591,6 +609,7 @@ _SAYS: Final[Mapping[type, Callable[[NaiveOrder, Any], Codes]]] = {
     SecureStock: NaiveOrder._secure,
     CancelOrder: NaiveOrder._cancel,
     RequestPayment: NaiveOrder._request_payment,
+    Reauthorize: NaiveOrder._reauthorize,
     RecordPaymentAuthorized: NaiveOrder._authorized,
     RecordPaymentDeclined: NaiveOrder._declined,
     RecordVoided: NaiveOrder._voided,

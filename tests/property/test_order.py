@@ -25,6 +25,7 @@ from services.orders.domain import (
     OrderCommand,
     OrderPolicy,
     PlaceOrder,
+    Reauthorize,
     RecordCaptureResult,
     RecordPaymentAuthorized,
     RecordPaymentCaptured,
@@ -57,7 +58,6 @@ from shared.events.orders import (
     DeclineCode,
     Delivered,
     DeliveryProof,
-    IntentPurpose,
     LatePaymentKind,
     LatePaymentReceived,
     OrderCancelled,
@@ -189,9 +189,10 @@ class OrderMachine(AggregateMachine):
         if data.draw(st.integers(0, 7)) == 0:
             self.tell(CancelOrder(order_id=ORDER_ID, reason=reason, by=by, now=self.now))
 
-    @rule(purpose=st.sampled_from(IntentPurpose))
-    def ask_for_money(self, purpose: IntentPurpose) -> None:
-        self.tell(RequestPayment(order_id=ORDER_ID, purpose=purpose, now=self.now))
+    @rule(anew=coins)
+    def ask_for_money(self, anew: bool) -> None:
+        wish = Reauthorize if anew else RequestPayment
+        self.tell(wish(order_id=ORDER_ID, now=self.now))
 
     def authorize_all(self, data: st.DataObject) -> None:
         """The buyer pays what is asked."""
@@ -402,7 +403,7 @@ class OrderMachine(AggregateMachine):
         assert answer is not None
         command = self.willing_provider(answer) if isinstance(answer, EffectWanted) else answer
         done = self.tell(command)
-        assert done or isinstance(command, RequestPayment), f"{name} calls for {command}: nothing changes"
+        assert done or isinstance(command, Reauthorize), f"{name} calls for {command}: nothing changes"
         return bool(done)
 
     def willing_provider(self, call: EffectWanted) -> OrderCommand:

@@ -6,6 +6,7 @@ from services.orders.domain.decider import OrderCommand, order_decider
 from services.orders.domain.fulfillment import ConfirmDelivery, Ship, StartProcessing
 from services.orders.domain.order import CancelOrder, PlaceOrder, SecureStock
 from services.orders.domain.payment import (
+    Reauthorize,
     RecordPaymentAuthorized,
     RecordPaymentDeclined,
     RecordVoided,
@@ -26,6 +27,7 @@ __all__ = [
     "OrderPolicy",
     "OrderStatus",
     "PlaceOrder",
+    "Reauthorize",
     "RecordCaptureResult",
     "RecordPaymentAuthorized",
     "RecordPaymentCaptured",

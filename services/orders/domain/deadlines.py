@@ -8,7 +8,7 @@ from uuid import UUID
 from services.orders.domain.captures import RecordCaptureResult
 from services.orders.domain.fulfillment import ConfirmDelivery
 from services.orders.domain.order import CancelOrder
-from services.orders.domain.payment import RecordVoided, RequestPayment
+from services.orders.domain.payment import Reauthorize, RecordVoided, attempts
 from services.orders.domain.policy import OrderPolicy
 from services.orders.domain.refunds import RecordRefundResult, RetryRefund
 from services.orders.domain.state import (
@@ -61,7 +61,7 @@ class EffectWanted:
 
 DeadlineCommand = (
     CancelOrder
-    | RequestPayment
+    | Reauthorize
     | RecordVoided
     | RecordCaptureResult
     | RecordRefundResult
@@ -122,12 +122,18 @@ def _progress(order: Order, policy: OrderPolicy, now: datetime) -> dict[str, Due
     if order.confirmed_at is None:
         if last and not order.open_intent:
             timers["payment_window"] = (last.expires_at, cancel(CancelReason.DECLINED, "TIMEOUT"))
-    elif last and not order.open_intent and order.secured(_LONG_AGO) < order.totals.total:
+    elif last and _unpaid(order, last):
         timers["balance"] = (last.expires_at, cancel(CancelReason.OTHER, "UNPAID"))
     if order.status is OrderStatus.CONFIRMED and order.confirmed_at:
         until = order.confirmed_at + policy.cancel_unprocessed_after
         timers["unprocessed"] = (until, cancel(CancelReason.OTHER, "UNPROCESSED"))
     return timers
+
+
+def _unpaid(order: Order, last: Intent) -> bool:
+    """Nobody is asked for money that is missing, and no later authorization is to bring it."""
+    in_parts = order.serves_in_parts and last.status is not IntentStatus.CLOSED
+    return not order.open_intent and not in_parts and order.secured(_LONG_AGO) < order.totals.total
 
 
 def _money_in(order: Order, policy: OrderPolicy, now: datetime) -> dict[str, Due]:
@@ -153,15 +159,17 @@ def _money_in(order: Order, policy: OrderPolicy, now: datetime) -> dict[str, Due
 
 
 def _renewal(order: Order, intent: Intent, policy: OrderPolicy, now: datetime) -> Due | None:
-    """An authorization about to lapse is asked for anew, a few times; then the unshipped order ends."""
+    """An authorization about to lapse is asked for anew, after a decline a while later again, a few times;
+    then the order ends, if nothing has shipped."""
     waiting = order.status in {OrderStatus.CONFIRMED, OrderStatus.PROCESSING} and not order.paid
     if not waiting or order.open_intent or intent.void_cause or intent.authorized_until is None:
         return None
-    due = intent.authorized_until - policy.reauthorize_before_expiry
-    tried = sum(i.purpose is IntentPurpose.REAUTHORIZATION for i in order.intents.values())
-    if tried < policy.max_reauthorizations:
-        purpose = IntentPurpose.REAUTHORIZATION
-        return due, RequestPayment(order_id=order.order_id, purpose=purpose, off_session=True, now=now)
+    early, limit = policy.reauthorize_before_expiry, policy.max_reauthorizations
+    later = list(order.intents)[list(order.intents).index(intent.intent_id) + 1 :]
+    declined = sum(order.intents[i].purpose is IntentPurpose.REAUTHORIZATION for i in later)
+    due = intent.authorized_until - early + declined * early / (limit + 1)
+    if attempts(order, IntentPurpose.REAUTHORIZATION) < limit:
+        return due, Reauthorize(order_id=order.order_id, now=now)
     if order.shipments:
         return None
     return due, CancelOrder(

@@ -33,11 +33,19 @@ from shared.events.orders import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestPayment:
-    """Ask for what is due and not secured; while the order waits for its payment the purpose is ORDER."""
+    """Ask the buyer for what is due and not secured: for the ORDER while it waits for its payment, for the
+    BALANCE afterwards."""
 
     order_id: UUID
-    purpose: IntentPurpose = IntentPurpose.ORDER
-    off_session: bool = False
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reauthorize:
+    """Secure what is still to be captured anew, without the buyer: an authorization is about to lapse, did
+    lapse, or served its only capture. The old one is let go once the new one holds."""
+
+    order_id: UUID
     now: datetime
 
 
@@ -77,7 +85,7 @@ class RecordVoided:
     now: datetime
 
 
-PaymentCommand = RequestPayment | RecordPaymentAuthorized | RecordPaymentDeclined | RecordVoided
+PaymentCommand = RequestPayment | Reauthorize | RecordPaymentAuthorized | RecordPaymentDeclined | RecordVoided
 PaymentEvent = PaymentRequested | PaymentAuthorized | PaymentDeclined | PaymentVoided | LatePaymentReceived
 
 
@@ -86,6 +94,8 @@ def decide(order: Order, command: PaymentCommand, policy: OrderPolicy) -> list[O
     match command:
         case RequestPayment():
             return _request(order, command, policy)
+        case Reauthorize():
+            return _reauthorize(order, command, policy)
         case RecordPaymentAuthorized():
             return _authorized(order, intent_of(order, command.intent_id), command)
         case RecordPaymentDeclined():
@@ -104,32 +114,49 @@ def intent_of(order: Order, intent_id: UUID) -> Intent:
 
 
 def _request(order: Order, command: RequestPayment, policy: OrderPolicy) -> list[OrderEvent]:
+    _must_be_payable(order)
+    amount = order.totals.total - order.secured(command.now)
+    if amount <= 0 or not order.stock_secured:
+        raise Rejected("nothing_due", "there is nothing to pay now")
+    asking = order.status is OrderStatus.PLACED
+    purpose = IntentPurpose.ORDER if asking else IntentPurpose.BALANCE
+    first = next((i for i in order.intents.values() if i.purpose is purpose), None)
+    window_over = asking and first and command.now >= first.expires_at
+    if attempts(order, purpose) >= policy.max_payment_attempts or window_over:
+        raise Rejected("too_many_attempts", "no further attempt to pay is possible")
+    return [ask(order, purpose, amount, command.now, policy)]
+
+
+def _reauthorize(order: Order, command: Reauthorize, policy: OrderPolicy) -> list[OrderEvent]:
+    purpose = IntentPurpose.REAUTHORIZATION
+    if order.open_intent and order.open_intent.purpose is purpose and not order.cancelled:
+        return []
+    _must_be_payable(order)
+    replaces = _oldest_usable(order, command.now)
+    amount = order.totals.total - order.secured(command.now)
+    if replaces:
+        amount += order.room(replaces, command.now)
+    if amount <= 0 or order.confirmed_at is None:
+        raise Rejected("nothing_due", "nothing is to be captured any more, or the buyer has not paid yet")
+    if attempts(order, purpose) >= policy.max_reauthorizations:
+        raise Rejected("too_many_attempts", "the money was authorized anew too often: ask the buyer")
+    return [ask(order, purpose, amount, command.now, policy, replaces=replaces)]
+
+
+def _must_be_payable(order: Order) -> None:
     if order.cancelled:
         raise Rejected("order_cancelled", "the order is cancelled and needs no payment")
     if order.open_intent:
         raise Rejected("payment_open", "a payment is open: finish it first")
-    purpose = _purpose(order, command.purpose)
-    tried = [i for i in order.intents.values() if i.purpose is purpose]
-    replaces, limit = None, policy.max_payment_attempts
-    if purpose is IntentPurpose.REAUTHORIZATION:
-        replaces, limit = _oldest_usable(order, command.now), policy.max_reauthorizations
-    amount = order.totals.total - order.secured(command.now)
-    if replaces:
-        amount += order.room(replaces, command.now)
-    if amount <= 0 or not order.stock_secured:
-        raise Rejected("nothing_due", "there is nothing to pay now")
-    window_over = purpose is IntentPurpose.ORDER and tried and command.now >= tried[0].expires_at
-    if len(tried) >= limit or window_over:
-        raise Rejected("too_many_attempts", "no further attempt to pay is possible")
-    return [
-        ask(order, purpose, amount, command.now, policy, replaces=replaces, off_session=command.off_session)
-    ]
 
 
-def _purpose(order: Order, wished: IntentPurpose) -> IntentPurpose:
-    if order.status is OrderStatus.PLACED:
-        return IntentPurpose.ORDER
-    return IntentPurpose.BALANCE if wished is IntentPurpose.ORDER else wished
+def attempts(order: Order, purpose: IntentPurpose) -> int:
+    """How often money was asked for with this purpose; a re-authorization that was captured from counts no
+    more: without multicapture every further parcel needs one."""
+    return sum(
+        i.purpose is purpose and not (purpose is IntentPurpose.REAUTHORIZATION and order.captures_of(i))
+        for i in order.intents.values()
+    )
 
 
 def _oldest_usable(order: Order, now: datetime) -> Intent | None:
@@ -144,7 +171,6 @@ def ask(
     policy: OrderPolicy,
     *,
     replaces: Intent | None = None,
-    off_session: bool = False,
 ) -> PaymentRequested:
     """The order's next payment intent; all ORDER intents share the window that the first one opened."""
     first = next((i for i in order.intents.values() if i.purpose is IntentPurpose.ORDER), None)
@@ -159,7 +185,7 @@ def ask(
         capture=order.capture,
         provider=policy.provider,
         replaces_intent_id=replaces.intent_id if replaces else None,
-        off_session=off_session,
+        off_session=purpose is IntentPurpose.REAUTHORIZATION,
         expires_at=expires_at,
     )
 
@@ -201,7 +227,7 @@ def _declined(
     """What was asked for may be asked for again while the window is open and attempts are left."""
     if intent.status is not IntentStatus.OPEN:
         return []
-    attempt = sum(i.purpose is intent.purpose for i in order.intents.values())
+    attempt = attempts(order, intent.purpose)
     reauthorizing = intent.purpose is IntentPurpose.REAUTHORIZATION
     limit = policy.max_reauthorizations if reauthorizing else policy.max_payment_attempts
     return [

@@ -34,6 +34,7 @@ class OrderPolicy:
     refund_answer_within: timedelta = timedelta(hours=24)
     refund_retry_after: timedelta = timedelta(days=1)
     max_refund_attempts: int = 5
+    orphan_refund_after: timedelta = timedelta(hours=24)
 
     usual_transit: timedelta = timedelta(days=5)
     delivery_assumed_after: timedelta = timedelta(days=7)

@@ -49,7 +49,8 @@ class RetryRefund:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordRefundResult:
-    """What the provider did: `provider_refs` follow the refund's allocations, `attempt` names the try."""
+    """What the provider did: `provider_refs` follow the refund's allocations, an empty one is of a part that
+    was not paid back; `attempt` names the try."""
 
     order_id: UUID
     refund_id: UUID
@@ -166,8 +167,20 @@ def _record(refund: Refund, command: RecordRefundResult, policy: OrderPolicy) ->
             code=command.code,
             retryable=refund.attempt < policy.max_refund_attempts,
             attempt=refund.attempt,
+            paid=_paid(refund, command.provider_refs),
         )
     ]
+
+
+def _paid(refund: Refund, provider_refs: tuple[str, ...]) -> tuple[PaidAllocation, ...]:
+    """The parts that went back by now."""
+    known = {part.capture_id: part for part in refund.paid}
+    for part, ref in zip(refund.allocations, provider_refs, strict=False):
+        if ref:
+            known[part.capture_id] = PaidAllocation(
+                capture_id=part.capture_id, provider_ref=ref, amount=part.amount
+            )
+    return tuple(known[part.capture_id] for part in refund.allocations if part.capture_id in known)
 
 
 def _issued(refund: RefundRequested, provider_refs: tuple[str, ...]) -> RefundIssued:
@@ -268,6 +281,7 @@ def evolve(order: Order, event: RefundEvent, at: datetime) -> Order:
                 changed_at=at,
                 attempt=event.attempt,
                 request=event,
+                paid=known.paid if known else (),
             )
         case RefundIssued():
             assert known is not None
@@ -282,6 +296,7 @@ def evolve(order: Order, event: RefundEvent, at: datetime) -> Order:
                 attempt=event.attempt,
                 retryable=event.retryable,
                 request=known.request if known else None,
+                paid=event.paid,
             )
         case _:
             assert_never(event)

@@ -19,7 +19,14 @@ from shared.events.common import (
     RefundLineKind,
     Totals,
 )
-from shared.events.orders import Allocation, IntentPurpose, RefundCause, RefundRequested, VoidCause
+from shared.events.orders import (
+    Allocation,
+    IntentPurpose,
+    PaidAllocation,
+    RefundCause,
+    RefundRequested,
+    VoidCause,
+)
 
 
 class OrderStatus(StrEnum):
@@ -137,7 +144,8 @@ class Capture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """Money going back. `request` is missing if more was wished for than could be paid back."""
+    """Money going back. `request` is missing if more was wished for than could be paid back; `paid` is what
+    went back although the whole has not."""
 
     refund_id: UUID
     amount: int
@@ -146,11 +154,19 @@ class Refund:
     attempt: int
     retryable: bool = False
     request: RefundRequested | None = None
+    paid: tuple[PaidAllocation, ...] = ()
 
     @property
     def allocations(self) -> tuple[Allocation, ...]:
         """The captures that the money goes back over."""
         return self.request.allocations if self.request else ()
+
+    @property
+    def gone(self) -> int:
+        """What of it went back to the buyer."""
+        if self.status is RefundStatus.ISSUED:
+            return self.amount
+        return sum(part.amount for part in self.paid)
 
     @property
     def lines(self) -> tuple[RefundLine, ...]:
@@ -264,7 +280,7 @@ class Order:
     @property
     def refunded(self) -> int:
         """What went back to the buyer."""
-        return sum(r.amount for r in self.refunds.values() if r.status is RefundStatus.ISSUED)
+        return sum(refund.gone for refund in self.refunds.values())
 
     @property
     def due(self) -> int:
@@ -281,6 +297,12 @@ class Order:
         """What the provider still holds: authorized, not voided, neither captured nor being captured."""
         taken = sum(c.amount for c in self.captures_of(intent))
         return max(0, intent.authorized - intent.voided - taken)
+
+    @property
+    def serves_in_parts(self) -> bool:
+        """The last authorization served its only capture: the rest is authorized before it ships."""
+        held = [i for i in self.intents.values() if i.authorized_until]
+        return bool(held) and not held[-1].multicapture and bool(self.captures_of(held[-1]))
 
     def room(self, intent: Intent, now: datetime) -> int:
         """What may still be captured of an intent; without multicapture it serves one capture."""

@@ -133,7 +133,7 @@ ORDER_VIEW = ReadModel(
     name="order_view",
     row=OrderView,
     key=("order_id",),
-    events=frozenset(orders.EVENTS),
+    events=frozenset(orders.ORDER_EVENTS),
     keys=_keys,
     fold=_fold,
 )

@@ -23,7 +23,7 @@ from shared.events.orders import (
     RefundIssued,
     RefundRequested,
 )
-from shared.service.metrics import CONSERVATION
+from shared.service.metrics import CONSERVATION, OVERDUE
 from shared.store.connection import Connection
 from shared.store.readmodel import Key, ReadModel
 
@@ -157,7 +157,18 @@ SELECT count(*) FROM (
 """
 
 
+_UNPAID = """
+SELECT count(*) FROM order_view AS o
+WHERE order_status = 'PROCESSING' AND fulfillment_status IN ('FULFILLED', 'DELIVERED')
+  AND payment_status IN ('PENDING', 'AUTHORIZED', 'PARTIALLY_PAID', 'VOIDED', 'EXPIRED')
+  AND NOT EXISTS (SELECT 1 FROM payments_ledger AS l
+                  WHERE l.order_id = o.order_id AND l.at > now() - interval '7 days')
+"""
+
+
 async def sample(connection: Connection) -> None:
-    """Orders that paid more back than they took (L7), intents that gave more than they had (L9): always 0."""
+    """Orders that paid more back than they took (L7), intents that gave more than they had (L9): always 0;
+    and orders that have shipped and brought no money for a week: a person's to collect."""
     CONSERVATION.labels("orders", "L7").set(await connection.fetchval(_BROKEN_L7))
     CONSERVATION.labels("orders", "L9").set(await connection.fetchval(_BROKEN_L9))
+    OVERDUE.labels("orders", "AWAITING_PAYMENT").set(await connection.fetchval(_UNPAID))

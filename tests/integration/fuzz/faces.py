@@ -113,6 +113,9 @@ async def open_orders(make_database: MakeDatabase, folder: Path) -> AsyncIterato
             for stage in range(5):
                 await _order(shop, face, stage)
             face.learn("line_id", MUGS, PLATES)
+            await shop.stranger_pays("theirs", "theirs", 700)
+            await shop.forward(1)
+            face.learn("orphan_id", *(orphan["orphan_id"] for orphan in await shop.orphans()))
             yield face
 
 

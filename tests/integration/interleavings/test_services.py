@@ -18,12 +18,21 @@ from services.inventory.domain.reservation import LineUnits, reservation_stream
 from services.inventory.domain.reserving import ReserveStock
 from services.inventory.domain.stock import STOCK_ITEM, ReceiveStock, stock_item_stream
 from services.orders.commands import Commands
-from services.orders.domain import OrderPolicy, RequestRefund, order_decider
+from services.orders.domain import (
+    CapturePayment,
+    OrderPolicy,
+    RecordPaymentCaptured,
+    RecordVoided,
+    RequestPayment,
+    RequestRefund,
+)
+from services.orders.domain.orphan import RecordOrphanPayment, RefundOrphanPayment
 from shared.domain import Rejected, ids
 from shared.domain.ids import MAIN_LOCATION, derive
 from shared.events.common import Breakdown
 from shared.events.envelope import ActorKind, Cause
-from shared.events.orders import RefundCause
+from shared.events.orders import RefundCause, VoidCause
+from shared.events.orphan_payments import OrphanPaymentKind
 from shared.store.connection import open_pool
 from shared.store.errors import Conflict
 from shared.store.postgres import Postgres
@@ -38,7 +47,10 @@ from tests.unit.orders.samples import (
     AUTHORIZE,
     CANCEL,
     CAPTURE_DONE,
+    DECLINE,
     DEPOT,
+    INTENT,
+    ORDER_ID,
     PLACE,
     SECURE,
     SHIP_ALL,
@@ -50,7 +62,7 @@ pytestmark = pytest.mark.integration
 log = logging.getLogger(__name__)
 
 Execute = Callable[[UnitOfWork, Any], Awaitable[None]]
-ORDERS = Commands(order_decider(OrderPolicy()))
+ORDERS = Commands(OrderPolicy())
 
 
 @dataclass
@@ -321,6 +333,93 @@ async def test_money_comes_in_while_some_goes_back(shop: Bench) -> None:
         return [of(number, CAPTURE_DONE), goodwill(number, TOTAL)]
 
     assert await shop.explained(prepare, told(shop)) >= 4
+
+
+def paid_once(shop: Bench) -> Callable[[int], Awaitable[Any]]:
+    """The order's events: one authorization, one capture, one refund at the most."""
+
+    async def seen(number: int) -> Any:
+        types = await told(shop)(number)
+        order = await shop.store.read(ORDERS.order, ids.order_id(derive("interleaved-cart", number)))
+        assert order is not None
+        assert types.count("PaymentAuthorized") <= 1
+        assert types.count("PaymentCaptured") + types.count("LatePaymentReceived") <= 1
+        assert types.count("RefundRequested") <= 1
+        assert sum(intent.status == "OPEN" for intent in order.intents.values()) <= 1
+        for intent in order.intents.values():
+            assert sum(c.amount for c in order.captures_of(intent)) + intent.voided <= TOTAL
+        return types
+
+    return seen
+
+
+TAKE = RecordPaymentCaptured(order_id=ORDER_ID, intent_id=INTENT, amount=TOTAL, provider_ref="ch_1", now=NOW)
+TAKE_BY_HAND = CapturePayment(order_id=ORDER_ID, request_id=derive("by hand"), amount=700, now=NOW)
+LAPSED = RecordVoided(order_id=ORDER_ID, intent_id=INTENT, cause=VoidCause.EXPIRED, now=NOW)
+PAY_AGAIN = RequestPayment(order_id=ORDER_ID, now=NOW)
+
+
+async def test_two_webhooks_and_the_storefront(shop: Bench) -> None:
+    """A success, the decline of an earlier try, and the buyer who asks to pay again."""
+
+    async def prepare(number: int) -> Sequence[Any]:
+        await shop.do(of(number, PLACE), of(number, SECURE))
+        return [of(number, command) for command in (AUTHORIZE, DECLINE, PAY_AGAIN)]
+
+    assert await shop.explained(prepare, paid_once(shop)) >= 20
+
+
+async def test_a_cancellation_and_a_payment_that_comes_late(shop: Bench) -> None:
+    async def prepare(number: int) -> Sequence[Any]:
+        await shop.do(of(number, PLACE), of(number, SECURE))
+        return [of(number, CANCEL), of(number, TAKE)]
+
+    assert await shop.explained(prepare, paid_once(shop)) >= 7
+
+
+async def test_a_capture_while_the_authorization_lapses(shop: Bench) -> None:
+    async def prepare(number: int) -> Sequence[Any]:
+        await shop.do(*(of(number, command) for command in (PLACE, SECURE, AUTHORIZE)))
+        return [of(number, TAKE_BY_HAND), of(number, LAPSED)]
+
+    assert await shop.explained(prepare, paid_once(shop)) >= 4
+
+
+async def test_a_capture_while_the_order_is_cancelled(shop: Bench) -> None:
+    async def prepare(number: int) -> Sequence[Any]:
+        await shop.do(*(of(number, command) for command in (PLACE, SECURE, AUTHORIZE)))
+        return [of(number, TAKE_BY_HAND), of(number, CANCEL)]
+
+    assert await shop.explained(prepare, paid_once(shop)) >= 4
+
+
+async def test_an_orphan_goes_back_while_its_order_turns_up(shop: Bench) -> None:
+    """Either the order has the money or the stranger, never both."""
+
+    def orphan(number: int) -> RecordOrphanPayment:
+        return RecordOrphanPayment(
+            kind=OrphanPaymentKind.AUTHORIZED,
+            provider="sandbox",
+            provider_ref=f"pi_{number}",
+            amount=TOTAL,
+            currency="GBP",
+            now=NOW,
+        )
+
+    async def prepare(number: int) -> Sequence[Any]:
+        await shop.do(orphan(number), of(number, PLACE), of(number, SECURE))
+        paid = replace(of(number, AUTHORIZE), provider_ref=f"pi_{number}")
+        return [paid, RefundOrphanPayment(orphan_id=orphan(number).orphan_id, now=NOW)]
+
+    async def seen(number: int) -> Any:
+        types = await paid_once(shop)(number)
+        fate = await shop.types(f"orphanpayment-{orphan(number).orphan_id}")
+        matched, goes_back = "OrphanPaymentMatched" in fate, "OrphanPaymentRefundRequested" in fate
+        assert matched != goes_back
+        assert matched == ("PaymentAuthorized" in types)
+        return types, fate
+
+    assert await shop.explained(prepare, seen) >= 7
 
 
 async def test_two_refunds_of_more_than_half_the_money(shop: Bench) -> None:

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from cli.laws import Kind, Laws, Place
 from cli.laws.mail import MailIsLedger, OccasionsAreAnswered
+from cli.laws.orphans import OrphansGoBack
+from cli.laws.provider import ProviderAgrees
 from cli.laws.stock import AccountedFor, OnHand
 from cli.laws.streams import MarksAreHeads, TopicIsStore
 from cli.laws.tally import Tally
@@ -26,6 +29,14 @@ from shared.events.orders import (
     RefundFailureCode,
     RefundIssued,
     VoidCause,
+)
+from shared.events.orphan_payments import (
+    OrphanPaymentKind,
+    OrphanPaymentMatched,
+    OrphanPaymentReceived,
+    OrphanPaymentRefunded,
+    OrphanPaymentRefundFailed,
+    OrphanRefundFailureCode,
 )
 from shared.events.returns import RefundApproved, RefundProposed, ReturnReceived
 from tests.unit.laws.world import (
@@ -57,7 +68,7 @@ class TestProviderLedger:
         world = the_day()
         (found,) = judged(world.events, ledger=[entry for entry in LEDGER if entry[2] != 350])
         assert (found.law, found.event_id) == ("L10", world.one(PaymentCaptured, n=1).event_id)
-        assert found.detail == "the order says 350 GBP more CAPTURED"
+        assert found.detail == "the shop says 350 GBP more CAPTURED"
 
     def test_a_refund_of_another_amount(self) -> None:
         ledger = [*LEDGER[:3], ("REFUNDED", intent("good"), 201), *LEDGER[4:]]
@@ -67,6 +78,109 @@ class TestProviderLedger:
     def test_more_paid_back_than_captured(self) -> None:
         found = judged([], ledger=[("CAPTURED", intent("good"), 5), ("REFUNDED", intent("good"), 6)])
         assert f"intent {intent('good')}" in [v.subject for v in found if v.kind is Kind.DUPLICATED]
+
+
+def stranger(world: World, kind: OrphanPaymentKind, *after: Any, ref: str = "stranger's") -> Event:
+    """A payment of 70 that fits no order; gives the event of its coming."""
+    stream = f"orphanpayment-{ids.orphan_payment_id('sandbox', ref)}"
+    received = OrphanPaymentReceived(
+        kind=kind, provider="sandbox", provider_ref=ref, amount=70, currency="GBP", refund_at=START
+    )
+    return next(iter([world.add(stream, data) for data in (received, *after)]))
+
+
+CAPTURED, HELD = OrphanPaymentKind.CAPTURED, OrphanPaymentKind.AUTHORIZED
+STRANGERS = ids.derive("intent", "stranger")
+THEIRS = f"payment of {STRANGERS}"
+SENT_BACK = OrphanPaymentRefunded(kind=CAPTURED, amount=70, refund_ref="re_1")
+LET_GO = OrphanPaymentRefunded(kind=HELD, amount=70, refund_ref="pi_1")
+REFUSED = OrphanPaymentRefundFailed(
+    kind=CAPTURED, amount=70, code=OrphanRefundFailureCode.PROVIDER_REFUSED, retryable=False, attempt=5
+)
+
+
+def entered(*kinds: str) -> list[tuple[str, UUID, int]]:
+    """The provider's ledger with lines about the stranger's payment."""
+    return [*LEDGER, *((kind, STRANGERS, 70) for kind in kinds)]
+
+
+class TestOrphanPayments:
+    @pytest.mark.parametrize(
+        ("kind", "after", "ledger"),
+        [
+            (CAPTURED, (SENT_BACK,), ("AUTHORIZED", "CAPTURED", "REFUNDED")),
+            (HELD, (LET_GO,), ("AUTHORIZED", "VOIDED")),
+            (CAPTURED, (REFUSED,), ("AUTHORIZED", "CAPTURED")),
+        ],
+    )
+    def test_what_goes_back_or_waits_for_a_person_adds_up(
+        self, kind: OrphanPaymentKind, after: tuple[Any, ...], ledger: tuple[str, ...]
+    ) -> None:
+        world = the_day()
+        stranger(world, kind, *after, ref=THEIRS)
+        assert judged(world.events, ledger=entered(*ledger)) == []
+
+    def test_what_stays_is_lost_once_its_time_is_over(self) -> None:
+        world = the_day()
+        came = stranger(world, CAPTURED, ref=THEIRS)
+        ledger = entered("AUTHORIZED", "CAPTURED")
+        (found,) = judged(world.events, ledger=ledger)
+        assert (found.law, found.kind, found.event_id) == ("L20", Kind.LOST, came.event_id)
+
+        def before(laws: Laws) -> None:
+            laws[OrphansGoBack].now = START
+
+        assert judged(world.events, ledger=ledger, prepare=before) == []
+
+    def test_what_the_provider_never_paid_back(self) -> None:
+        world = the_day()
+        stranger(world, CAPTURED, SENT_BACK, ref=THEIRS)
+        (found,) = judged(world.events, ledger=entered("AUTHORIZED", "CAPTURED"))
+        assert found.detail == "the shop says 70 GBP more REFUNDED"
+
+    def test_a_stranger_that_nobody_told_of(self) -> None:
+        found = judged(the_day().events, ledger=entered("AUTHORIZED", "CAPTURED"))
+        assert {each.detail for each in found} == {
+            "the provider's ledger says 70 GBP more AUTHORIZED",
+            "the provider's ledger says 70 GBP more CAPTURED",
+        }
+
+    def test_back_twice(self) -> None:
+        world = the_day()
+        stranger(world, CAPTURED, SENT_BACK, SENT_BACK, ref=THEIRS)
+        found = judged(world.events, ledger=entered("AUTHORIZED", "CAPTURED", "REFUNDED"))
+        assert ("L20", Kind.DUPLICATED) in [(each.law, each.kind) for each in found]
+
+    def test_a_part_of_what_was_taken(self) -> None:
+        world = the_day()
+        stranger(world, CAPTURED, replace(SENT_BACK, amount=60), ref=THEIRS)
+        found = judged(world.events, ledger=entered("AUTHORIZED", "CAPTURED"))
+        assert "60 went back of 70" in [each.detail for each in found]
+
+    def test_a_payment_of_an_order_is_no_orphan(self) -> None:
+        world = the_day()
+        paid = world.one(PaymentCaptured)
+        stranger(world, CAPTURED, SENT_BACK, ref=paid.data.provider_ref)
+        found = judged(world.events)
+        assert ("L20", Kind.DUPLICATED) in [(each.law, each.kind) for each in found]
+
+    def test_unless_it_is_matched_with_it(self) -> None:
+        world = the_day()
+        paid = world.one(PaymentCaptured)
+        match = OrphanPaymentMatched(kind=CAPTURED, amount=70, order_id=UUID(key_of(paid.stream)))
+        stranger(world, CAPTURED, match, ref=paid.data.provider_ref)
+        assert judged(world.events) == []
+
+    def test_the_sums_say_what_was_compared(self) -> None:
+        world, laws = the_day(), Laws()
+        stranger(world, HELD, LET_GO)
+        for event in world.events:
+            laws.see(event)
+        laws.finish(at_rest=True)
+        sums = laws[ProviderAgrees].sums()
+        assert (sums["orders"], sums["orphan payments"]) == (2, 1)
+        assert (sums["authorized by orphans"], sums["voided by orphans"]) == (70, 70)
+        assert sums["refunded by orders"] == sum(amount for kind, _, amount in LEDGER if kind == "REFUNDED")
 
 
 class TestMailServer:
@@ -305,11 +419,16 @@ def test_the_tally_of_the_day() -> None:
         "declined": 0,
         "out_of_stock": 1,
         "parcels": 2,
+        "captured_in_parts": 1,
+        "authorized_anew": 0,
+        "paid_after_a_decline": 0,
+        "provider_away": 0,
         "late_payments": 1,
         "late_payments_refunded": 1,
         "returns": 1,
         "returns_completed": 1,
         "refunds": 2,
         "goodwill": 0,
+        "orphans_given_back": 0,
     }
     assert tally.events == {"shop": len(the_day().events)}

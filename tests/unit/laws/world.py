@@ -646,7 +646,7 @@ def judged(
     for event in events:
         laws.see(event)
     for kind, reference, amount in ledger:
-        laws[ProviderAgrees].entry(kind, str(reference), amount, "GBP")
+        laws[ProviderAgrees].entry(kind, str(reference), amount, "GBP", f"payment of {reference}")
     for mail in mails:
         laws[MailIsLedger].mail(mail)
     laws.finish(at_rest=at_rest)

@@ -11,10 +11,10 @@ from services.orders.domain import (
     EffectKind,
     EffectWanted,
     OrderPolicy,
+    Reauthorize,
     RecordCaptureResult,
     RecordRefundResult,
     RecordVoided,
-    RequestPayment,
     RetryRefund,
     deadlines,
     effects_of,
@@ -77,6 +77,27 @@ THRICE_REFUSED = tuple(
 )
 
 
+UNRENEWED = {"unprocessed": NOW + timedelta(days=30), EXPIRY: s.AUTHORIZED_UNTIL}
+ONE_CAPTURE = replace(s.AUTHORIZED, multicapture=False)
+ONCE = (*s.WAITING_FOR_PAYMENT, ONE_CAPTURE, s.CONFIRMED)
+BY_HAND = replace(s.TO_CAPTURE_1, shipment_id=None)
+TAKEN_ONCE = (
+    BY_HAND,
+    s.captured(BY_HAND),
+    PaymentVoided(intent_id=s.INTENT, amount=s.TOTAL - s.DUE_1, cause=VoidCause.REMAINDER),
+)
+ONCE_SHIPPED = (
+    ONE_CAPTURE,
+    s.CONFIRMED,
+    s.STARTED,
+    s.HANDED_OVER,
+    s.SHIPPED_1,
+    s.TO_CAPTURE_1,
+    s.captured(s.TO_CAPTURE_1),
+    TAKEN_ONCE[-1],
+)
+
+
 @pytest.mark.parametrize(
     ("events", "expected"),
     [
@@ -87,6 +108,15 @@ THRICE_REFUSED = tuple(
         (s.IN_QUEUE, {"unprocessed": NOW + timedelta(days=30), **AUTHORIZATION}),
         (s.IN_PROCESSING, AUTHORIZATION),
         ((*s.IN_PROCESSING, EXPIRED), {"balance": s.WINDOW_END}),
+        ((*s.IN_QUEUE, RENEWED), {f"payment_window:{s.INTENT_2}": s.WINDOW_END, **UNRENEWED}),
+        ((*s.IN_QUEUE, *THRICE_REFUSED[:2]), {**UNRENEWED, RENEWAL: RENEW_AT + timedelta(hours=6)}),
+        ((*s.IN_QUEUE, *THRICE_REFUSED), {**UNRENEWED, RENEWAL: RENEW_AT + timedelta(hours=18)}),
+        ((*ONCE, *TAKEN_ONCE), {"unprocessed": NOW + timedelta(days=30)}),
+        (
+            (*ONCE, *TAKEN_ONCE, *THRICE_REFUSED[:2]),
+            {"unprocessed": NOW + timedelta(days=30), "balance": s.WINDOW_END},
+        ),
+        ((*s.WAITING_FOR_PAYMENT, *ONCE_SHIPPED), {ARRIVED: ARRIVED_AT}),
         (
             (*s.WAITING_FOR_PAYMENT, s.CANCELLED, LATE),
             {EXPIRY: s.WINDOW_END + s.POLICY.late_authorization_ends_after},
@@ -147,9 +177,7 @@ CANCEL = CancelOrder(order_id=s.ORDER_ID, reason=CancelReason.OTHER, now=NOW)
         (
             s.IN_QUEUE,
             RENEWAL,
-            RequestPayment(
-                order_id=s.ORDER_ID, purpose=IntentPurpose.REAUTHORIZATION, off_session=True, now=NOW
-            ),
+            Reauthorize(order_id=s.ORDER_ID, now=NOW),
         ),
         (
             (*s.IN_QUEUE, *THRICE_REFUSED),

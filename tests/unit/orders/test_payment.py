@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from services.orders.domain import RecordVoided, RequestPayment, payment_status
+from services.orders.domain import Reauthorize, RecordVoided, RequestPayment, payment_status
 from services.orders.domain.state import PaymentStatus
+from shared.domain import ids
 from shared.events.orders import (
     DeclineCode,
     IntentPurpose,
@@ -20,6 +21,14 @@ from shared.testing.scenario import NOW, given
 from tests.unit.orders import samples as s
 
 PAY = RequestPayment(order_id=s.ORDER_ID, now=NOW)
+ANEW = Reauthorize(order_id=s.ORDER_ID, now=NOW)
+ASKED_ANEW = replace(
+    s.REQUESTED_2,
+    purpose=IntentPurpose.REAUTHORIZATION,
+    replaces_intent_id=s.INTENT,
+    off_session=True,
+    expires_at=NOW + s.POLICY.balance_window,
+)
 VOID = RecordVoided(order_id=s.ORDER_ID, intent_id=s.INTENT, provider_ref="void_1", now=NOW)
 VOIDED = PaymentVoided(
     intent_id=s.INTENT, amount=s.TOTAL, cause=VoidCause.ORDER_CANCELLED, provider_ref="void_1"
@@ -65,17 +74,103 @@ class TestRequestPayment:
         rest = replace(s.REQUESTED_2, amount=s.TOTAL - 2000)
         given(s.ORDER, *s.WAITING_FOR_PAYMENT, part).when(PAY).then_not_repeatable(rest)
 
+    def test_a_confirmed_order_asks_for_its_balance(self) -> None:
+        expired = PaymentVoided(intent_id=s.INTENT, amount=s.TOTAL, cause=VoidCause.EXPIRED)
+        given(s.ORDER, *s.IN_QUEUE, expired).when(PAY).then_not_repeatable(
+            replace(s.REQUESTED_2, purpose=IntentPurpose.BALANCE, expires_at=NOW + s.POLICY.balance_window)
+        )
+
+
+def times_declined(count: int) -> tuple[object, ...]:
+    """So many re-authorizations that the bank refused."""
+    asked = [replace(ASKED_ANEW, intent_id=ids.intent_id(s.ORDER_ID, n)) for n in range(2, 2 + count)]
+    return tuple(
+        event
+        for attempt, request in enumerate(asked, start=1)
+        for event in (
+            request,
+            replace(s.DECLINED, intent_id=request.intent_id, attempt=attempt, final=attempt == 3),
+        )
+    )
+
+
+class TestReauthorize:
     def test_an_authorization_about_to_lapse_is_replaced(self) -> None:
-        again = replace(PAY, purpose=IntentPurpose.REAUTHORIZATION, off_session=True)
-        given(s.ORDER, *s.IN_QUEUE).when(again).then_not_repeatable(
+        given(s.ORDER, *s.IN_QUEUE).when(ANEW).then(ASKED_ANEW)
+
+    def test_one_that_lapsed_is_made_anew(self) -> None:
+        lapsed = replace(ANEW, now=s.AUTHORIZED_UNTIL)
+        given(s.ORDER, *s.IN_QUEUE).when(lapsed).then(
             replace(
-                s.REQUESTED_2,
-                purpose=IntentPurpose.REAUTHORIZATION,
-                replaces_intent_id=s.INTENT,
-                off_session=True,
-                expires_at=NOW + s.POLICY.balance_window,
+                ASKED_ANEW,
+                replaces_intent_id=None,
+                expires_at=s.AUTHORIZED_UNTIL + s.POLICY.balance_window,
             )
         )
+
+    def test_what_one_capture_left_is_secured_before_the_next_parcel(self) -> None:
+        once = replace(s.AUTHORIZED, multicapture=False)
+        history = (*s.WAITING_FOR_PAYMENT, once, s.CONFIRMED, s.STARTED, s.HANDED_OVER)
+        rest = s.TOTAL - s.DUE_1
+        scenario = given(
+            s.ORDER,
+            *history,
+            s.SHIPPED_1,
+            s.TO_CAPTURE_1,
+            s.captured(s.TO_CAPTURE_1),
+            PaymentVoided(intent_id=s.INTENT, amount=rest, cause=VoidCause.REMAINDER),
+        )
+        scenario.when(s.SHIP_2).rejected("payment_not_secured")
+        scenario.when(ANEW).then(replace(ASKED_ANEW, amount=rest, replaces_intent_id=None))
+        authorize = replace(s.AUTHORIZE, intent_id=s.INTENT_2, amount=rest, multicapture=False)
+        scenario.when(authorize).then(
+            replace(once, intent_id=s.INTENT_2, amount=rest),
+        )
+        capture_id = ids.capture_id(s.INTENT_2, s.PARCEL_2)
+        capture = replace(s.TO_CAPTURE_2, capture_id=capture_id, intent_id=s.INTENT_2)
+        scenario.when(s.SHIP_2).then(s.SHIPPED_2, capture)
+        scenario.when(replace(s.CAPTURE_DONE, capture_id=capture_id)).then(s.captured(capture), s.PAID)
+
+    def test_while_the_first_capture_is_under_way(self) -> None:
+        once = replace(s.AUTHORIZED, multicapture=False)
+        history = (*s.WAITING_FOR_PAYMENT, once, s.CONFIRMED, s.STARTED, s.HANDED_OVER)
+        given(s.ORDER, *history, s.SHIPPED_1, s.TO_CAPTURE_1).when(ANEW).then(
+            replace(ASKED_ANEW, amount=s.TOTAL - s.DUE_1, replaces_intent_id=None)
+        )
+
+    def test_one_payment_at_a_time(self) -> None:
+        balance = replace(s.REQUESTED_2, purpose=IntentPurpose.BALANCE)
+        given(s.ORDER, *s.ALL_SHIPPED, balance).when(ANEW).rejected("payment_open")
+
+    @pytest.mark.parametrize(
+        "events", [s.WAITING_FOR_STOCK, (*s.WAITING_FOR_PAYMENT, s.DECLINED), s.ALL_PAID]
+    )
+    def test_nothing_is_due(self, events: tuple[object, ...]) -> None:
+        given(s.ORDER, *events).when(ANEW).rejected("nothing_due")
+
+    def test_at_most_three_times(self) -> None:
+        given(s.ORDER, *s.IN_QUEUE, *times_declined(2)).when(ANEW).then(
+            replace(ASKED_ANEW, intent_id=ids.intent_id(s.ORDER_ID, 4))
+        )
+        given(s.ORDER, *s.IN_QUEUE, *times_declined(3)).when(ANEW).rejected("too_many_attempts")
+
+    def test_what_was_captured_from_counts_no_more(self) -> None:
+        second = replace(s.AUTHORIZED, intent_id=s.INTENT_2, multicapture=False)
+        taken = replace(s.TO_CAPTURE_1, intent_id=s.INTENT_2)
+        history = (*s.IN_PROCESSING, ASKED_ANEW, second, s.SHIPPED_1, taken)
+        scenario = given(s.ORDER, *history).when(ANEW)
+        scenario.then(
+            replace(ASKED_ANEW, intent_id=s.INTENT_3, amount=s.TOTAL - s.DUE_1, replaces_intent_id=None)
+        )
+        scenario.when(replace(s.DECLINE, intent_id=s.INTENT_3)).then(
+            replace(s.DECLINED, intent_id=s.INTENT_3, attempt=1)
+        )
+
+    def test_a_cancelled_order_needs_no_money(self) -> None:
+        given(s.ORDER, *s.IN_QUEUE, s.CANCELLED).when(ANEW).rejected("order_cancelled")
+
+    def test_an_unknown_order_is_refused(self) -> None:
+        given(s.ORDER).when(ANEW).rejected("unknown_order")
 
 
 class TestRecordPaymentAuthorized:

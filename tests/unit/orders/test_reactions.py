@@ -19,9 +19,10 @@ from services.orders.domain import (
     RequestRefund,
     SecureStock,
 )
+from services.orders.domain.orphan import RecordOrphanPayment, RecordOrphanRefundResult
 from services.orders.psp import Notice, NoticeKind
-from services.orders.reactions import call, calls, react
-from services.orders.webhooks import facts
+from services.orders.reactions import call, calls, orphan_calls, react
+from services.orders.webhooks import facts, orphan_facts
 from shared.domain import Rejected
 from shared.events.common import Breakdown, CancelReason, RefundSource
 from shared.events.envelope import SYSTEM, Recorded, event_id
@@ -34,6 +35,7 @@ from shared.events.inventory import (
     StockReserved,
 )
 from shared.events.orders import DeclineCode, OrderEvent, RefundCause, Risk, VoidCause
+from shared.events.orphan_payments import OrphanPaymentKind, OrphanPaymentRefundRequested
 from shared.events.returns import RefundApproved
 from shared.messaging.subscription import Do
 from shared.store import todo
@@ -183,7 +185,9 @@ NOTICE = Notice(
     kind=NoticeKind.AUTHORIZED,
     order_id=ORDER_ID,
     intent_id=INTENT,
+    claimed_order=str(ORDER_ID),
     amount=TOTAL,
+    currency="GBP",
     provider_ref="pi_1",
     capture_id=None,
     method_label="Visa ending in 4242",
@@ -245,7 +249,49 @@ def test_webhooks_as_facts(notice: Notice, commands: tuple[Any, ...]) -> None:
     assert tuple(facts(notice, NOW)) == commands
 
 
-def test_a_webhook_that_names_no_order_of_ours_waits() -> None:
+def test_a_webhook_that_names_no_order_of_ours_is_no_fact_of_one() -> None:
     with pytest.raises(Rejected) as refusal:
         facts(replace(NOTICE, order_id=None), NOW + timedelta(days=1))
     assert refusal.value.code == "unknown_order"
+
+
+ORPHAN = RecordOrphanPayment(
+    kind=OrphanPaymentKind.AUTHORIZED,
+    provider="sandbox",
+    provider_ref="pi_1",
+    amount=TOTAL,
+    currency="GBP",
+    claimed_order=str(ORDER_ID),
+    now=NOW,
+)
+GONE = RecordOrphanRefundResult(orphan_id=ORPHAN.orphan_id, ok=True, amount=TOTAL, refund_ref="pi_1", now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("kind", "commands"),
+    [
+        (NoticeKind.AUTHORIZED, (ORPHAN,)),
+        (NoticeKind.CAPTURED, (replace(ORPHAN, kind=OrphanPaymentKind.CAPTURED),)),
+        (NoticeKind.CANCELED, (GONE,)),
+        (NoticeKind.EXPIRED, (GONE,)),
+        (NoticeKind.DECLINED, ()),
+        (None, ()),
+    ],
+)
+def test_webhooks_as_facts_about_money_without_an_order(
+    kind: NoticeKind | None, commands: tuple[Any, ...]
+) -> None:
+    assert tuple(orphan_facts(replace(NOTICE, kind=kind), "sandbox", NOW)) == commands
+
+
+def test_a_refund_of_an_orphan_is_a_call_of_its_own_for_each_attempt() -> None:
+    stream = f"orphanpayment-{ORPHAN.orphan_id}"
+    asked = [
+        OrphanPaymentRefundRequested(kind=ORPHAN.kind, amount=TOTAL, attempt=attempt) for attempt in (1, 2)
+    ]
+    rows = [wanted for wanted, _ in orphan_calls([recorded(stream, event) for event in asked])]
+    assert [(row.name, row.stream, row.payload["attempt"]) for row in rows] == [
+        ("psp.refund_orphan", stream, 1),
+        ("psp.refund_orphan", stream, 2),
+    ]
+    assert rows[0].todo_id(CART_ID) != rows[1].todo_id(CART_ID)

@@ -167,6 +167,39 @@ class TestRecordRefundResult:
         given(s.ORDER, *s.AT_ITS_END).when(DONE).rejected("unknown_refund")
 
 
+class TestARefundOverTwoPayments:
+    """One goes through, the other is refused."""
+
+    OVER = (Allocation(capture_id=s.CAPTURE_1, amount=200), Allocation(capture_id=s.CAPTURE_2, amount=133))
+    ASKED = replace(s.TO_REFUND, allocations=OVER)
+    PART = (PaidAllocation(capture_id=s.CAPTURE_1, provider_ref="re_1", amount=200),)
+    HISTORY = (*s.AT_ITS_END, s.captured(s.TO_CAPTURE_2), ASKED)
+
+    def test_what_went_back_is_told(self) -> None:
+        scenario = given(s.ORDER, *self.HISTORY).when(replace(FAIL, provider_refs=("re_1", "")))
+        scenario.then(replace(FAILED, paid=self.PART))
+        assert scenario.state.refunded == 200
+        assert payment_status(scenario.state) is PaymentStatus.PARTIALLY_REFUNDED
+
+    def test_it_is_not_forgotten_when_the_provider_is_away(self) -> None:
+        failed = replace(FAILED, paid=self.PART)
+        again = replace(self.ASKED, attempt=2)
+        away = replace(FAIL, attempt=2, code=RefundFailureCode.PROVIDER_UNREACHABLE)
+        scenario = given(s.ORDER, *self.HISTORY, failed, again).when(away)
+        scenario.then(
+            replace(failed, attempt=2, code=RefundFailureCode.PROVIDER_UNREACHABLE),
+        )
+
+    def test_in_the_end_all_went_back(self) -> None:
+        failed = replace(FAILED, paid=self.PART)
+        again = replace(self.ASKED, attempt=2)
+        done = replace(DONE, attempt=2, provider_refs=("re_1", "re_2"))
+        scenario = given(s.ORDER, *self.HISTORY, failed, again).when(done)
+        both = (*self.PART, PaidAllocation(capture_id=s.CAPTURE_2, provider_ref="re_2", amount=133))
+        scenario.then(replace(s.REFUNDED, allocations=both))
+        assert scenario.state.refunded == 333
+
+
 class TestRetryRefund:
     def test_the_same_refund_is_asked_for_again(self) -> None:
         given(s.ORDER, *s.AT_ITS_END, s.TO_REFUND, FAILED).when(RETRY).then(replace(s.TO_REFUND, attempt=2))

@@ -58,6 +58,7 @@ DATA_KEY = b"d" * 32
 OPERATOR = Actor(ActorKind.OPERATOR, str(UUID(int=7)))
 REFUND = UUID(int=500)
 FOREIGN = Registry.of(cart, inventory, returns)
+DELAYS = Delays(slow=0.2, late=0.6, hang=0.4, soon=60, away=1)
 
 
 class Clock:
@@ -187,6 +188,15 @@ class Shop:
 
         assert await wait_ready(said, 20)
 
+    async def until_provider_knows(self, intent_id: UUID) -> None:
+        """The payment can be reached again."""
+
+        async def known() -> bool:
+            about = {"reference": str(intent_id)}
+            return (await self.provider.get("/v1/payment_intents", params=about)).status_code == 200
+
+        assert await wait_ready(known, 20)
+
     async def webhooks_kept(self) -> tuple[int, int]:
         """How many webhooks are kept, and how many of them still wait."""
         row = await self.store.pool.fetchrow(
@@ -231,6 +241,28 @@ class Shop:
         finally:
             await pool.close()
 
+    async def stranger_pays(
+        self, reference: object, order: object, amount: int, *, method: str = "manual"
+    ) -> str:
+        """Somebody pays an intent that orders never asked for; gives its id at the provider."""
+        wish = {
+            "amount": amount,
+            "currency": "GBP",
+            "reference": str(reference),
+            "capture_method": method,
+            "metadata": {"order_id": str(order)},
+        }
+        made = (await self.provider.post("/v1/payment_intents", json=wish)).json()
+        paid = {"client_secret": made["client_secret"], "card": {"number": GOOD_CARD}}
+        await self.provider.post(f"/v1/payment_intents/{made['id']}/confirm", json=paid)
+        return str(made["id"])
+
+    async def orphans(self) -> list[dict[str, Any]]:
+        """The operator's page of payments that fit no order."""
+        answer = await self.call("GET", "/orphan-payments")
+        assert answer.status_code == 200, answer.text
+        return list(answer.json())
+
 
 class SlowToCreate(SandboxProvider):
     """The provider, slow: while it makes an intent, something else happens."""
@@ -240,9 +272,17 @@ class SlowToCreate(SandboxProvider):
         self._meanwhile = meanwhile
 
     async def create(
-        self, intent_id: UUID, order_id: UUID, amount: int, currency: str, capture: CaptureMode, key: str
+        self,
+        intent_id: UUID,
+        order_id: UUID,
+        amount: int,
+        currency: str,
+        capture: CaptureMode,
+        key: str,
+        *,
+        paid_like: str | None = None,
     ) -> ProviderIntent:
-        made = await super().create(intent_id, order_id, amount, currency, capture, key)
+        made = await super().create(intent_id, order_id, amount, currency, capture, key, paid_like=paid_like)
         await self._meanwhile()
         return made
 
@@ -348,7 +388,7 @@ class _Provider:
         self._running = AsyncExitStack()
 
     async def start(self) -> None:
-        provider = Provider(Ledger(self._ledger), Delays(slow=0.2, late=0.6, hang=0.4), self._url, SECRET)
+        provider = Provider(Ledger(self._ledger), DELAYS, self._url, SECRET)
         server = _Server(uvicorn.Config(create_provider(provider), port=self._port, log_level="warning"))
 
         async def serve(stop: asyncio.Event) -> None:
