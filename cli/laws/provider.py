@@ -160,10 +160,10 @@ class ProviderAgrees(Law):
         for reference, kind, currency, amount, place in self._orphans.entries(self._references, authorized):
             self._sums[f"{kind.lower()} by orphans"] += amount
             self._balance.plus((reference, kind, currency), amount, place)
-        for (reference, kind, currency), amount, place in self._balance.uneven():
+        for (reference, kind, currency), amount, first in self._balance.uneven():
             who = "the shop says" if amount > 0 else "the provider's ledger says"
             told = f"{who} {abs(amount)} {currency} more {kind}"
-            self.blame(f"intent {reference}, {kind} {currency}", told, place)
+            self.blame(f"intent {reference}, {kind} {currency}", told, first)
 
 
 LAWS: tuple[type[Law], ...] = (ProviderAgrees, OnePaymentOneOrder)

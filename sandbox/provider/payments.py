@@ -233,7 +233,7 @@ class Payments:
         amount = intent["amount"]
         self._books.change(intent, status="requires_capture", amount_authorized=amount, expires_at=expires_at)
         self._books.entry(now, intent, "AUTHORIZED", amount)
-        if card.capture_at_once or intent["capture_method"] == "automatic":
+        if (card.capture_at_once and not anew) or intent["capture_method"] == "automatic":
             if card.tells_both:
                 self._books.tell(now, intent, "authorized", amount)
             self._captured(now, intent, amount, None)

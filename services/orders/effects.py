@@ -130,7 +130,8 @@ class ProviderCalls:
         return (result,)
 
     async def _void(self, row: Todo) -> Outcome:
-        """Let go what is still held; that it lapsed by itself meanwhile is as good."""
+        """Let go what is still held; that it lapsed by itself meanwhile is as good. What the provider took
+        without being asked is no longer held."""
         wanted = call_of(row)
         order, _ = await self._load(wanted.order_id)
         if not order.void_due(order.intents[wanted.target]):
@@ -138,19 +139,23 @@ class ProviderCalls:
         found = await self._found(wanted.target)
         if found.standing is not Standing.CLOSED:
             found = await self._answered(self._provider.cancel(found, str(row.todo_id)))
-        return (
-            RecordVoided(
-                order_id=order.order_id, intent_id=wanted.target, provider_ref=found.ref, now=self._now
-            ),
+        taken = _paid(wanted, found, self._now) if found.unasked else None
+        voided = RecordVoided(
+            order_id=order.order_id, intent_id=wanted.target, provider_ref=found.ref, now=self._now
         )
+        return (taken, voided) if taken else (voided,)
 
     async def _refund(self, row: Todo) -> Outcome:
-        """One refund at the provider for each intent that the money came over, all under our refund's id."""
+        """One refund at the provider for each intent that the money came over, all under our refund's id.
+
+        Of a try that was given up meanwhile only what it did is looked for.
+        """
         wanted = call_of(row)
         order, _ = await self._load(wanted.order_id)
         refund = order.refunds[wanted.target]
-        if refund.status is not RefundStatus.REQUESTED or refund.attempt != wanted.attempt:
+        if refund.status is RefundStatus.ISSUED:
             return _NOTHING
+        given_up = refund.status is not RefundStatus.REQUESTED or refund.attempt != wanted.attempt
         over = {part.capture_id: order.captures[part.capture_id].intent_id for part in refund.allocations}
         refs: dict[UUID | None, str] = {}
         failure: RefundFailureCode | None = None
@@ -158,8 +163,13 @@ class ProviderCalls:
             assert intent_id is not None
             intent = await self._found(intent_id)
             amount = sum(p.amount for p in refund.allocations if over[p.capture_id] == intent_id)
+            if ref := intent.refunds.get(refund.refund_id):
+                refs[intent_id] = ref
+                continue
+            if given_up:
+                return _NOTHING
             try:
-                refs[intent_id] = intent.refunds.get(refund.refund_id) or await self._provider.refund(
+                refs[intent_id] = await self._provider.refund(
                     intent, refund.refund_id, amount, f"{row.todo_id}/{intent_id}"
                 )
             except Refused as refusal:

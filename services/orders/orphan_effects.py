@@ -35,16 +35,21 @@ class OrphanCalls:
         return {REFUND_ORPHAN: self._refund}
 
     async def _refund(self, row: Todo) -> Sequence[OrphanCommand]:
-        """Let the money go, or pay it back under the orphan's id."""
+        """Let the money go, or pay it back under the orphan's id.
+
+        The next attempt finds what this one did; of the last one, given up meanwhile, this call does.
+        """
         orphan = await self._store.read(self._orphan, key_of(row.stream))
         assert orphan is not None
-        if orphan.status is not OrphanStatus.REFUNDING or orphan.attempts != row.payload["attempt"]:
+        if orphan.attempts != row.payload["attempt"] or orphan.status is OrphanStatus.REFUNDED:
             return ()
         now, attempt = self._store.clock(), orphan.attempts
         try:
             found = await self._provider.lookup(orphan.provider_ref)
             if found is None:
                 raise Refused("unknown_payment", f"the provider does not know {orphan.provider_ref}")
+            if orphan.status is OrphanStatus.FAILED and not _went_back(orphan, found):
+                return ()
             amount, ref = await self._given_back(orphan, found, str(row.todo_id))
         except Refused:
             return (RecordOrphanRefundResult(orphan_id=orphan.orphan_id, ok=False, attempt=attempt, now=now),)
@@ -66,3 +71,10 @@ class OrphanCalls:
             except Refused as refusal:
                 raise Unavailable(str(refusal)) from refusal
         return found.authorized - found.captured, found.ref
+
+
+def _went_back(orphan: OrphanPayment, found: ProviderIntent) -> bool:
+    """Whether the provider did it already."""
+    if orphan.kind is OrphanPaymentKind.CAPTURED:
+        return orphan.orphan_id in found.refunds
+    return found.standing is Standing.CLOSED
