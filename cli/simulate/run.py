@@ -17,6 +17,8 @@ from shared.testing.loop import VirtualLoop, seeded_entropy
 from shared.testing.simulation import Simulation
 
 BUYERS = 5
+STRANGERS = 0.3
+"""How likely it is that somebody pays who has no order."""
 REST_WITHIN_S = 12 * 3600.0
 """Virtual seconds after the last buyer in which the system must come to rest."""
 
@@ -85,6 +87,8 @@ async def _run(seed: int, without: frozenset[int], trace: Trace | None, rates: R
     stuck: list[str] = []
     await shop.open()
     serving = [simulation.spawn(shop.serve(f"buyer{n}")) for n in range(buyers)]
+    if simulation.chance.random() < STRANGERS:
+        serving.append(simulation.spawn(shop.be_paid_by_a_stranger()))
     ways = await asyncio.gather(*serving, return_exceptions=True)
     stuck += [f"a buyer's way ended with {way!r}" for way in ways if isinstance(way, BaseException)]
     simulation.calm = True

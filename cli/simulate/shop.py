@@ -26,10 +26,15 @@ CARDS = {
     "4000000000000705": 1,
     "4000000000000903": 1,
     "4000000000001000": 1,
+    "4000000000001109": 2,
+    "4000000000001208": 1,
+    "4000000000001406": 1,
+    "4000000000001505": 1,
 }
 """The sandbox's test cards, by how often a buyer has one.
 
-Not the one whose captures are refused for good: its order is shipped and waits for a person, so never ends.
+Not the one whose captures are refused for good, nor the one that lapses and needs the buyer: their orders are
+shipped and wait for a person, so never end.
 """
 ENDED = ("COMPLETED", "CANCELLED")
 LONG_PAUSE_S = 1200.0
@@ -111,6 +116,35 @@ class Shop:
         if order["order_status"] == "COMPLETED":
             await self._after_sale(buyer, order)
         return UUID(order_id)
+
+    async def be_paid_by_a_stranger(self) -> UUID:
+        """Money for an order that nobody here knows; gives its id there."""
+        await asyncio.sleep(self.chance.uniform(0, 600))
+        reference = derive("simulated stranger", self.chance.random())
+        wish = {
+            "amount": self.chance.randint(1, 9999),
+            "currency": "GBP",
+            "reference": str(reference),
+            "capture_method": self.chance.choice(("manual", "automatic")),
+            "metadata": {"order_id": self.chance.choice((str(reference), "another shop's"))},
+        }
+        made = await self._insist("/v1/payment_intents", wish)
+        paid = {"client_secret": made["client_secret"], "number": "4242424242424242"}
+        await self._insist(f"/v1/payment_intents/{made['id']}/confirm", paid)
+        return reference
+
+    async def _insist(self, path: str, wish: dict[str, Any]) -> Any:
+        """The provider's answer to a stranger; one that was lost may have been a success."""
+        while True:
+            try:
+                status, answer = await self.provider.call("stranger", "POST", path, wish)
+            except OSError as error:
+                self.simulation.tell("stranger", f"{path}: {error!r}")
+                await asyncio.sleep(5)
+            else:
+                if status == 200 or answer["code"].startswith("intent_"):
+                    return answer
+                await asyncio.sleep(5)
 
     async def _buy(self, buyer: Person) -> str | None:
         """Fill a cart, as a guest or not, and buy what of it can be had; None if that is nothing."""
@@ -270,7 +304,7 @@ class Shop:
                 "tracking_number": f"T{here[8:16]}{parcel_no}",
             }
             try:
-                shipped = await self.clerk.call("orders", "POST", f"{here}/shipments", parcel)
+                shipped = await self._send(here, parcel)
                 await asyncio.sleep(self.chance.uniform(0, 20))
                 if self.chance.random() < 0.9:
                     delivery = f"{here}/shipments/{shipped['shipment_id']}/delivery"
@@ -278,6 +312,20 @@ class Shop:
             except Denied as denial:
                 self.simulation.tell("clerk", f"cannot ship: {denial.code}")
                 return
+
+    async def _send(self, here: str, parcel: dict[str, Any]) -> Any:
+        """Hand a parcel over; if its money is not secured, have that done first."""
+        for pause in (1, 2, 5, 30, 120, 600, 3600):
+            try:
+                return await self.clerk.call("orders", "POST", f"{here}/shipments", parcel)
+            except Denied as denial:
+                if denial.code != "payment_not_secured":
+                    raise
+                self.simulation.tell("clerk", "the rest is not secured")
+            with suppress(Denied):
+                await self.clerk.call("orders", "POST", f"{here}/reauthorizations")
+            await asyncio.sleep(pause)
+        return await self.clerk.call("orders", "POST", f"{here}/shipments", parcel)
 
     def _parcels(self, lines: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
         """All in one, or one unit first and then the rest."""

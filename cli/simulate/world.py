@@ -45,6 +45,7 @@ ORDER_POLICY = OrderPolicy(
     capture_give_up_after=timedelta(hours=1),
     refund_answer_within=timedelta(minutes=30),
     refund_retry_after=timedelta(minutes=10),
+    orphan_refund_after=timedelta(minutes=30),
     usual_transit=timedelta(minutes=20),
     delivery_assumed_after=timedelta(minutes=30),
 )
