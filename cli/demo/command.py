@@ -29,9 +29,14 @@ EXPECTED_A_DAY = {
     "delivered": 50,
     "merged": 3,
     "two_parcels": 3,
+    "captured_in_parts": 3,
+    "authorized_anew": 2,
     "declined": 3,
+    "paid_after_a_decline": 2,
+    "provider_away": 1,
     "out_of_stock": 3,
     "late_payments_refunded": 2,
+    "orphans_given_back": 1,
     "returns_completed": 4,
     "goodwill": 1,
 }
@@ -47,13 +52,17 @@ SHORT_WAITS: Mapping[str, Mapping[str, str]] = {
                 "capture_retry_after": 1,
                 "refund_answer_within": 10,
                 "refund_retry_after": 1,
+                "orphan_refund_after": 5,
             }
         ),
     },
     "notifications": {"TODO_LEASE_S": "15"},
 }
 """Waits in seconds instead of hours: nothing else is different from the defaults."""
-PROVIDER_OPTIONS = ("--slow-seconds", "1", "--late-seconds", "2", "--hang-seconds", "3")
+PROVIDER_OPTIONS = (
+    *("--slow-seconds", "1", "--late-seconds", "2", "--hang-seconds", "3"),
+    *("--away-seconds", "3"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

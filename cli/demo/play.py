@@ -38,6 +38,7 @@ async def play(
     async with httpx.AsyncClient(timeout=HTTP_TIMEOUT_S, limits=limits, trust_env=False) as http:
         shop = Shop.of(platform, http)
         await shop.open(list(purchases), run)
+        await shop.be_paid_by_a_stranger(run)
         waiting = iter(purchases)
         ended: Counter[str] = Counter()
 

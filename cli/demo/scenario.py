@@ -25,6 +25,9 @@ class Card(StrEnum):
     WEBHOOKS_TWICE = "4000000000000507"
     CAPTURE_FAILS_FIRST = "4000000000000705"
     REFUND_FAILS_FIRST = "4000000000000903"
+    ONE_CAPTURE = "4000000000001109"
+    PROVIDER_AWAY = "4000000000001406"
+    WRONG_ORDER = "4000000000001505"
 
 
 class Fate(StrEnum):
@@ -82,10 +85,14 @@ SPECIAL_CARDS = (
     Card.NO_ANSWER,
     Card.RISKY,
     Card.CAPTURE_FAILS_FIRST,
+    Card.PROVIDER_AWAY,
+    Card.WRONG_ORDER,
 )
 SCARCE = "-LAST"
 """Marks a product of which there is always one unit less than somebody wants."""
 DECLINED, RETRIED, LATE, OUT_OF_STOCK, TWO_PARCELS, SENT_BACK, SIGNED_IN_LATE = 3, 2, 2, 3, 6, 2, 3
+TWO_PAYMENTS = 2
+"""How many of the orders in two parcels have a card whose authorizations serve one capture."""
 
 
 def plan(invoices: Sequence[Invoice], *, seed: int, day: int) -> list[Purchase]:
@@ -146,7 +153,9 @@ def _with_fates(purchases: list[Purchase], rng: random.Random) -> list[Purchase]
     deal(DECLINED, paid(), fate=Fate.DECLINED, cards=(Card.DECLINED,) * 3)
     deal(LATE, paid(), fate=Fate.CANCELLED_WHILE_PAYING, cards=(Card.LATE_CAPTURE,))
     deal(RETRIED, paid(), cards=(Card.DECLINED, Card.GOOD))
-    deal(TWO_PARCELS, [i for i in paid() if len(purchases[i].quantities) > 1], parcels=2)
+    both = [i for i in paid() if len(purchases[i].quantities) > 1]
+    deal(TWO_PAYMENTS, both, parcels=2, cards=(Card.ONE_CAPTURE,))
+    deal(TWO_PARCELS - TWO_PAYMENTS, both[TWO_PAYMENTS:], parcels=2)
     for index in paid()[:SENT_BACK]:
         sku, units = next(iter(purchases[index].quantities.items()))
         back = GiveBack(lines=((sku, min(units, 2)),), reason="DEFECTIVE", disposition="NOT_RESTOCKED")

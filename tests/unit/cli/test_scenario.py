@@ -34,6 +34,10 @@ def test_the_example_shows_what_a_day_can_bring() -> None:
     assert len(late) == 3
     assert all(purchase.customer and purchase.fate is Fate.DELIVERED for purchase in late)
     assert sum(bool(purchase.goodwill) for purchase in purchases) == 1
+    assert sum(purchase.cards == (Card.DECLINED, Card.GOOD) for purchase in purchases) == 2
+    in_two_payments = [each for each in purchases if each.cards == (Card.ONE_CAPTURE,)]
+    assert [each.parcels for each in in_two_payments] == [2, 2]
+    assert sum(Card.PROVIDER_AWAY in purchase.cards for purchase in purchases) == 1
     assert sum(Card.WEBHOOKS_TWICE in purchase.cards for purchase in purchases) >= 1
 
 
