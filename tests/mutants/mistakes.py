@@ -483,8 +483,8 @@ DOING = (
         name="refund-not-looked-up",
         mistake="A refund is asked for again without a look at what its first try did.",
         file=PAYMENTS,
-        old="intent.refunds.get(refund.refund_id) or await",
-        new="await",
+        old="if ref := intent.refunds.get(refund.refund_id):",
+        new="if ref := None:",
         caught_by=(f"{T_PAYMENTS}::test_a_retry_looks_for_what_its_first_try_did",),
     ),
     Mutant(
