@@ -1,6 +1,5 @@
 """What a cart looks like over HTTP: always whole, with the prices that a checkout would charge now."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -8,7 +7,8 @@ from uuid import UUID
 from services.cart.commands import PriceList
 from services.cart.domain.cart_state import Cart
 from services.cart.domain.cautions import cautions
-from services.cart.domain.quote import Item, shipping_options
+from services.cart.domain.coupons import CouponFault, fault_of_choice
+from services.cart.domain.quote import Item, Priced, is_free, shipping_options
 from services.cart.personal_data import PersonalData
 from shared.domain.ids import order_number
 from shared.events.cart import CartCheckedOut
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 def open_cart(cart_id: UUID, cart: Cart, prices: PriceList, personal: PersonalData) -> Json:
     """A cart that can still change, priced now."""
-    priced = cart.priced(prices.products, prices.rules)
+    priced = cart.priced(prices.products, prices.rules, prices.coupons)
     lines = {line.line_id: line for line in priced.lines}
     return {
         **_base(cart_id, cart, personal),
@@ -28,7 +28,8 @@ def open_cart(cart_id: UUID, cart: Cart, prices: PriceList, personal: PersonalDa
             for item in cart.items
         ],
         "shipping": priced.shipping and asdict(priced.shipping),
-        "shipping_options": _options(cart, priced.lines, prices),
+        "shipping_options": _options(cart, priced, prices),
+        "coupons": _coupons(cart, priced, prices),
         "totals": asdict(priced.totals),
         "warnings": _warnings(cart, prices),
         "pricing_version": prices.policy.version,
@@ -44,6 +45,7 @@ def bought_cart(
         "lines": [_line(line, prices, personal) for line in bought.lines],
         "shipping": asdict(bought.shipping),
         "shipping_options": [],
+        "coupons": [{"code": code, "counts": True, "reason": None} for code in bought.coupons],
         "totals": asdict(bought.totals),
         "warnings": [],
         "pricing_version": bought.pricing_version,
@@ -111,9 +113,29 @@ def _unavailable(item: Item) -> Json:
     return {"line_id": item.line_id, "sku": item.sku, "quantity": item.quantity, "available": False}
 
 
-def _options(cart: Cart, lines: Sequence[Line], prices: PriceList) -> list[Json]:
+def _coupons(cart: Cart, priced: Priced, prices: PriceList) -> list[Json]:
+    """The coupons that the buyer named, and why some of them take nothing off as the cart is now."""
+    listed = sum(line.unit_price * line.quantity for line in priced.lines)
+    known = prices.rules.coupons_by_code
+    shown: list[Json] = []
+    for code in cart.coupons:
+        fault = fault_of_choice(
+            (code,), known, {}, now=prices.now, currency=cart.currency, listed=listed
+        ) or (code, CouponFault.NOT_COMBINABLE)
+        counts = code in priced.coupons
+        shown.append({"code": code, "counts": counts, "reason": None if counts else fault[1]})
+    return shown
+
+
+def _options(cart: Cart, priced: Priced, prices: PriceList) -> list[Json]:
     destination = cart.delivery.destination
-    if destination is None or not any(line.delivery is DeliveryKind.SHIP for line in lines):
+    if destination is None or not any(line.delivery is DeliveryKind.SHIP for line in priced.lines):
         return []
-    options = shipping_options(lines, destination=destination, currency=cart.currency, rules=prices.rules)
+    options = shipping_options(
+        priced.lines,
+        destination=destination,
+        currency=cart.currency,
+        rules=prices.rules,
+        free=is_free(prices.coupons[code] for code in priced.coupons),
+    )
     return [{**asdict(option.charge), "eta_days": option.eta_days} for option in options]

@@ -1,4 +1,4 @@
-"""Catalogue and pricing policy over HTTP: anyone may read, staff list products, admins set the rules."""
+"""The catalogue over HTTP: anyone may read what is sold, staff list products."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -7,10 +7,9 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field, StrictInt
+from pydantic import BaseModel, Field, StrictInt
 
 from services.cart.commands import execute
-from services.cart.domain.pricing import PRICING, PRICING_STREAM, AdoptPolicy, PolicyAdopted
 from services.cart.domain.product import (
     PRODUCT,
     DelistProduct,
@@ -19,12 +18,10 @@ from services.cart.domain.product import (
     Option,
     ProductDetails,
 )
-from services.cart.domain.rules import MOST_LINES, PricingRules, ShippingMethod, TaxRule
-from services.cart.readmodels.pricing_policies import policy_at
 from services.cart.readmodels.products import PRODUCTS, ProductRow, row_of
-from shared.domain import Rejected, key_of
+from shared.domain import Rejected
 from shared.events.envelope import Actor
-from shared.service.auth import ADMINS, STAFF, Authenticator
+from shared.service.auth import STAFF, Authenticator
 from shared.service.commands import Outcome, require_version, respond, run_command
 from shared.service.fields import Sku
 from shared.store.store import Store
@@ -89,34 +86,10 @@ class Listing(BaseModel):
     products: list[ListedProduct] = Field(min_length=1, max_length=MOST_PRODUCTS)
 
 
-class PolicyBody(BaseModel):
-    """The pricing rules, complete, and from when on they hold (None: now)."""
-
-    currencies: tuple[str, ...]
-    home_country: str
-    prices_include_tax: bool
-    tax_rules: tuple[TaxRule, ...]
-    shipping_methods: tuple[ShippingMethod, ...]
-    line_limit: StrictInt = MOST_LINES
-    effective_from: AwareDatetime | None = None
-
-    def rules(self) -> PricingRules:
-        """The rules as the pure core knows them."""
-        return PricingRules(
-            currencies=self.currencies,
-            home_country=self.home_country,
-            prices_include_tax=self.prices_include_tax,
-            tax_rules=self.tax_rules,
-            shipping_methods=self.shipping_methods,
-            line_limit=self.line_limit,
-        )
-
-
 def routes(store: Store, auth: Authenticator) -> APIRouter:
-    """The routes of products and of the pricing policy."""
+    """The routes of products."""
     router = APIRouter(tags=["catalogue"])
     staff = Depends(auth.require(STAFF))
-    admins = Depends(auth.require(ADMINS))
     sku_path = Annotated[Sku, Path()]
 
     @router.put("/products/{sku}")
@@ -190,34 +163,6 @@ def routes(store: Store, auth: Authenticator) -> APIRouter:
             raise Rejected("unknown_product", f"There is no product {sku}.", sku=sku)
         return respond(Outcome(body=_product(row), version=row.version))
 
-    @router.put("/pricing-policy")
-    async def adopt_policy(body: PolicyBody, request: Request, actor: Actor = admins) -> Response:
-        """Price by these rules from now, or from `effective_from`, on."""
-
-        async def work(uow: UnitOfWork) -> Outcome:
-            key = key_of(PRICING_STREAM)
-            await uow.state(PRICING, key)
-            require_version(request, uow.version(PRICING, key))
-            command = AdoptPolicy(
-                document=body.rules(), effective_from=body.effective_from or uow.now, adopted_by=actor.id
-            )
-            await execute(uow, command)
-            pricing = await uow.state(PRICING, key)
-            assert pricing is not None
-            newest = pricing.versions[-1]
-            return Outcome(body=_policy(newest), version=newest.version)
-
-        return await run_command(request, store, actor, work)
-
-    @router.get("/pricing-policy")
-    async def policy() -> Response:
-        """The rules that hold now."""
-        async with store.session() as session:
-            adopted = await policy_at(session, store.clock())
-        if adopted is None:
-            raise Rejected("unknown_policy", "No pricing policy is in force yet.")
-        return respond(Outcome(body=_policy(adopted), version=adopted.version))
-
     return router
 
 
@@ -251,12 +196,4 @@ def _whole_product(row: ProductRow) -> dict[str, Any]:
         "compare_at": row.compare_at,
         "active": row.active,
         **details,
-    }
-
-
-def _policy(adopted: PolicyAdopted) -> dict[str, Any]:
-    return {
-        "version": adopted.version,
-        "effective_from": adopted.effective_from,
-        **asdict(adopted.document),
     }

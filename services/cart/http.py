@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
 from services.cart.buyers import GUEST_TOKEN_FOR, NEW_GUEST, buyer_of, owns
-from services.cart.commands import PriceList, execute, price_list
+from services.cart.commands import PriceList, execute, price_list, uses
 from services.cart.domain.cart import (
     CART,
     AddItem,
@@ -20,14 +20,17 @@ from services.cart.domain.cart import (
 )
 from services.cart.domain.cart_state import Cart
 from services.cart.domain.checkout import CheckOut
+from services.cart.domain.choosing_coupons import ChooseCoupons, codes_of
 from services.cart.personal_data import AddressFields, ContactFields, PersonalData
 from services.cart.readmodels.cart_view import CART_VIEW
 from services.cart.reordering import earlier_cart, lines_of, put_in_again
 from services.cart.showing import outcome, prices_of, seen, unknown_cart
+from shared.events.common import Quote
 from shared.events.envelope import Actor, ActorKind
 from shared.service.auth import ANYONE, STAFF, Authenticator, issue
 from shared.service.commands import Outcome, require_version, respond, run_command
 from shared.service.fields import Currency, Locale, LongText, Sku
+from shared.service.quotes import QuoteKeys
 from shared.store.store import Store
 from shared.store.unit_of_work import UnitOfWork
 
@@ -36,6 +39,9 @@ CUSTOMERS = frozenset({ActorKind.CUSTOMER})
 TermsVersion = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$"),
+]
+CouponCode = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]*$")
 ]
 MethodId = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
@@ -84,11 +90,18 @@ class Delivery(BaseModel):
     method_id: MethodId | None = None
 
 
+class Coupons(BaseModel):
+    """The coupons to have on the cart, all of them: none takes them off again."""
+
+    codes: list[CouponCode] = Field(max_length=20, examples=[["SPRING10"]])
+
+
 class Checkout(BaseModel):
     """Buy at the total (minor units) that the buyer saw; `currency` None: the cart's."""
 
     expected_total: StrictInt
     currency: Currency | None = None
+    quote: Quote | None = Field(None, description="as POST /quotes gave it: its prices hold")
     terms_version: TermsVersion
     billing: AddressFields | None = None
     create_account: bool = False
@@ -100,8 +113,10 @@ Decision = Callable[[Cart, PriceList], CartCommand]
 """The command that a request stands for, given the cart and its prices."""
 
 
-def routes(store: Store, auth: Authenticator, personal: PersonalData, token_key: str) -> APIRouter:
-    """The routes of carts; `token_key` signs the tokens that guests get."""
+def routes(
+    store: Store, auth: Authenticator, personal: PersonalData, token_key: str, quote_keys: QuoteKeys
+) -> APIRouter:
+    """The routes of carts; `token_key` signs the tokens that guests get, `quote_keys` what carts cost."""
     router = APIRouter(tags=["carts"])
     customer = Depends(auth.require(CUSTOMERS))
     anyone = Depends(auth.require(ANYONE))
@@ -217,11 +232,37 @@ def routes(store: Store, auth: Authenticator, personal: PersonalData, token_key:
 
         return await _run(request, actor, cart_id, command)
 
+    @router.put("/carts/{cart_id}/coupons")
+    async def choose_coupons(
+        cart_id: UUID, body: Coupons, request: Request, actor: Actor = customer
+    ) -> Response:
+        """Have exactly these coupons on the cart."""
+        codes = codes_of(body.codes)
+
+        async def work(uow: UnitOfWork) -> Outcome:
+            used = await uses(uow, codes)
+
+            def command(cart: Cart, prices: PriceList) -> ChooseCoupons:
+                return ChooseCoupons(
+                    cart_id=cart_id,
+                    codes=codes,
+                    products=prices.products,
+                    rules=prices.rules,
+                    used=used,
+                    now=prices.now,
+                )
+
+            return await _decided(uow, request, actor, cart_id, command)
+
+        return await run_command(request, store, actor, work, streams=[CART.stream(cart_id)])
+
     @router.post("/carts/{cart_id}/checkout", status_code=201)
     async def check_out(cart_id: UUID, body: Checkout, request: Request, actor: Actor = customer) -> Response:
         """Buy the cart. Repeated, it names the same order."""
 
         def command(cart: Cart, prices: PriceList) -> CheckOut:
+            if body.quote is not None:
+                quote_keys.check(body.quote, cart.currency)
             return CheckOut(
                 cart_id=cart_id,
                 expected_total=body.expected_total,
@@ -229,11 +270,13 @@ def routes(store: Store, auth: Authenticator, personal: PersonalData, token_key:
                 products=prices.products,
                 availability=prices.availability,
                 policy=prices.policy,
+                quote=body.quote,
                 terms_version=body.terms_version,
                 billing=personal.billing(cart, body.billing),
                 create_account=body.create_account,
                 marketing_consent=body.marketing_consent,
                 customer_note=personal.customer_note(cart, body.customer_note),
+                now=prices.now,
             )
 
         return await _run(request, actor, cart_id, command, status=201)
@@ -244,14 +287,26 @@ def routes(store: Store, auth: Authenticator, personal: PersonalData, token_key:
         """Decide over the buyer's own cart, at the version that they saw, and show it."""
 
         async def work(uow: UnitOfWork) -> Outcome:
-            cart = await uow.state(CART, cart_id)
-            if cart is None or not owns(actor, cart):
-                raise unknown_cart(cart_id)
-            require_version(request, uow.version(CART, cart_id))
-            prices = await prices_of(uow, cart, sku)
-            await execute(uow, decision(cart, prices))
-            return await outcome(uow, cart_id, prices, personal, status=status)
+            return await _decided(uow, request, actor, cart_id, decision, sku=sku, status=status)
 
         return await run_command(request, store, actor, work, streams=[CART.stream(cart_id)])
+
+    async def _decided(
+        uow: UnitOfWork,
+        request: Request,
+        actor: Actor,
+        cart_id: UUID,
+        decision: Decision,
+        *,
+        sku: str = "",
+        status: int = 200,
+    ) -> Outcome:
+        cart = await uow.state(CART, cart_id)
+        if cart is None or not owns(actor, cart):
+            raise unknown_cart(cart_id)
+        require_version(request, uow.version(CART, cart_id))
+        prices = await prices_of(uow, cart, sku)
+        await execute(uow, decision(cart, prices))
+        return await outcome(uow, cart_id, prices, personal, status=status)
 
     return router

@@ -93,6 +93,13 @@ class CartDeliveryChosen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CartCouponsChosen:
+    """The coupons that the buyer named, all of them; those that hold when the cart is priced reduce it."""
+
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CartMerged:
     """A guest's cart became part of the cart of the customer who signed in; it takes nothing any more.
 
@@ -119,7 +126,8 @@ class CartAbandoned:
 class CartCheckedOut:
     """The buyer bought: prices, taxes and delivery as frozen for the order `order_id`.
 
-    Σ line.gross + shipping.gross = totals.total. `pricing_version` is the pricing policy that priced it.
+    Σ line.gross + shipping.gross = totals.total. `pricing_version` is the pricing policy that priced it,
+    `coupons` are the codes that reduced it.
     """
 
     order_id: UUID
@@ -147,6 +155,7 @@ CartEvent: TypeAlias = (
     | CartItemQuantityChanged
     | CartItemRemoved
     | CartDeliveryChosen
+    | CartCouponsChosen
     | CartMerged
     | CartAbandoned
     | CartCheckedOut
@@ -158,6 +167,7 @@ EVENTS: tuple[type[CartEvent], ...] = (
     CartItemQuantityChanged,
     CartItemRemoved,
     CartDeliveryChosen,
+    CartCouponsChosen,
     CartMerged,
     CartAbandoned,
     CartCheckedOut,

@@ -1,6 +1,7 @@
 """Settings from the environment; the same names everywhere, only values differ between backends."""
 
 import base64
+import hmac
 from enum import StrEnum
 from typing import Annotated, Literal, TypeVar
 
@@ -55,7 +56,18 @@ class Settings(BaseSettings):
     todo_concurrency: int = Field(16, ge=1, description="todo rows worked on at once")
     todo_lease_s: float = Field(30.0, gt=0, description="seconds one worker may take for a todo row")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    quote_keys: SecretStr | None = Field(
+        None, description="keys of quotes; the first signs, two while they change; default: one of JWT_KEY"
+    )
     react_since: AwareDatetime | None = Field(None, description="events before this instant only project")
+
+    @property
+    def live_quote_keys(self) -> tuple[bytes, ...]:
+        """The keys that sign quotes, the first one new ones."""
+        named = self.quote_keys.get_secret_value().split(",") if self.quote_keys else ()
+        if keys := tuple(key.encode() for part in named if (key := part.strip())):
+            return keys
+        return (hmac.digest(self.jwt_key.get_secret_value().encode(), b"orderflow quotes", "sha256"),)
 
 
 S = TypeVar("S", bound=BaseSettings)

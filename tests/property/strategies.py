@@ -34,9 +34,11 @@ def one_of_known(draw: st.DataObject, known: Iterable[UUID], what: str) -> UUID:
     return draw.draw(st.sampled_from(there), label=what)
 
 
-def priced_line(line_id: UUID, sku: str, quantity: int, price: int, rate_bp: int, *, tracked: bool) -> Line:
-    """Units at a tax-inclusive price each."""
-    gross = price * quantity
+def priced_line(
+    line_id: UUID, sku: str, quantity: int, price: int, rate_bp: int, *, tracked: bool, discount: int = 0
+) -> Line:
+    """Units at a tax-inclusive price each, less a discount on all of them."""
+    gross = price * quantity - discount
     tax = tax_within(gross, rate_bp)
     return Line(
         line_id=line_id,
@@ -44,6 +46,7 @@ def priced_line(line_id: UUID, sku: str, quantity: int, price: int, rate_bp: int
         title=sku.title(),
         quantity=quantity,
         unit_price=price,
+        discount=discount,
         net=gross - tax,
         tax=tax,
         gross=gross,
@@ -54,7 +57,7 @@ def priced_line(line_id: UUID, sku: str, quantity: int, price: int, rate_bp: int
 
 
 @st.composite
-def lines(draw: st.DrawFn, *, discounted: bool = True) -> tuple[Line, ...]:
+def lines(draw: st.DrawFn) -> tuple[Line, ...]:
     """One to three lines; an uneven discount makes shares that do not divide."""
     made = []
     for number in range(draw(st.integers(1, 3))):
@@ -66,6 +69,7 @@ def lines(draw: st.DrawFn, *, discounted: bool = True) -> tuple[Line, ...]:
             price,
             rate,
             tracked=draw(st.sampled_from([True, True, False])),
+            discount=draw(st.sampled_from([0, 0, min(1, price), price // 3, price * quantity])),
         )
         made.append(line)
     return tuple(made)
@@ -89,7 +93,7 @@ def checkouts(draw: st.DrawFn, order_id: UUID) -> CartCheckedOut:
             items_tax=items_tax,
             shipping_net=shipping - tax,
             shipping_tax=tax,
-            discount=0,
+            discount=sum(line.discount for line in chosen),
             total=items_net + items_tax + shipping,
         ),
         currency="GBP",

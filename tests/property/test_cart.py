@@ -1,4 +1,4 @@
-"""Cart's Product, PricingPolicy and Cart: a catalogue whose prices and rules change while two buyers shop.
+"""Cart's Product, PricingPolicy, CouponUse and Cart: prices, rules and coupons change while two buyers shop.
 
 The model prices a cart by itself, with fractions instead of the shop's integers, and says for every checkout
 whether it goes through and at which total.
@@ -7,13 +7,14 @@ whether it goes through and at which total.
 from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
-from services.cart.domain import pricing, product
+from services.cart.domain import coupon_use, pricing, product
 from services.cart.domain.abandoning import MarkAbandoned
 from services.cart.domain.cart import (
     CART,
@@ -26,6 +27,9 @@ from services.cart.domain.cart import (
 )
 from services.cart.domain.cart_state import Cart
 from services.cart.domain.checkout import CheckOut
+from services.cart.domain.choosing_coupons import ChooseCoupons
+from services.cart.domain.coupon_use import COUPON_USE, GiveBackCouponUse, uses_of
+from services.cart.domain.coupons import Coupon
 from services.cart.domain.merging import MergeCart
 from services.cart.domain.pricing import PRICING, PRICING_STREAM, AdoptPolicy, PolicyAdopted, Pricing
 from services.cart.domain.product import (
@@ -38,9 +42,10 @@ from services.cart.domain.product import (
     ProductCommand,
     ProductDetails,
 )
-from services.cart.domain.rules import DEFAULT_RULES, Band, PricingRules, ShippingMethod
+from services.cart.domain.rules import DEFAULT_RULES, Band, PricingRules, ShippingMethod, TaxRule
 from services.cart.readmodels.availability import AVAILABILITY
 from services.cart.readmodels.cart_view import CART_VIEW
+from services.cart.readmodels.coupon_uses import COUPON_USES
 from services.cart.readmodels.pricing_policies import PRICING_POLICIES
 from services.cart.readmodels.products import PRODUCTS
 from shared.domain import Rejected, Sealed, ids
@@ -49,6 +54,7 @@ from shared.events.cart import CartCheckedOut, CartItemCause, CartMerged
 from shared.events.common import Contact, Destination
 from shared.events.inventory import Scarcity, StockRanLow, StockReplenished
 from shared.events.registry import Registry
+from shared.testing.scenario import NOW
 from tests.property.machine import ACCEPTED, AggregateMachine, Decision, uid
 from tests.property.profiles import PROFILE
 from tests.property.strategies import contacts, one_of_known, paces, sealed
@@ -66,12 +72,28 @@ DEPOT = uid("depot")
 SEAL, OTHER_SEAL = Sealed("v1.anna.nonce.one"), Sealed("v1.anna.nonce.two")
 LONDON = Destination(country="GB", complete=True, address=SEAL)
 
-NET_PRICES = replace(DEFAULT_RULES, prices_include_tax=False, line_limit=2)
-EUROS_TOO = replace(
+COUPONS = (
+    Coupon(code="TEN", percent_bp=1_000, combines=True),
+    Coupon(code="THIRD", percent_bp=3_333, valid_until=NOW + timedelta(days=2), combines=True),
+    Coupon(code="SOON", percent_bp=9_999, valid_from=NOW + timedelta(days=1), combines=True),
+    Coupon(code="ONCE", amount={"GBP": 700}, max_uses=1),
+    Coupon(code="POST", free_shipping=True, minimum={"GBP": 2_000}, combines=True),
+)
+FEW_RULES = replace(
     DEFAULT_RULES,
+    tax_rules=tuple(
+        TaxRule(country=country, tax_class=tax_class, rate_bp=rate)
+        for country, standard in (("GB", 2_000), ("FR", 1_960))
+        for tax_class, rate in (("standard", standard), ("zero", 0))
+    ),
+)
+WITH_COUPONS = replace(FEW_RULES, coupons=COUPONS)
+NET_PRICES = replace(WITH_COUPONS, prices_include_tax=False, line_limit=2)
+EUROS_TOO = replace(
+    FEW_RULES,
     currencies=("GBP", "EUR"),
     shipping_methods=(
-        *DEFAULT_RULES.shipping_methods,
+        *FEW_RULES.shipping_methods,
         ShippingMethod(
             id="standard",
             title="Post",
@@ -82,13 +104,14 @@ EUROS_TOO = replace(
         ),
     ),
 )
-RULES = (DEFAULT_RULES, NET_PRICES, EUROS_TOO)
+RULES = (WITH_COUPONS, NET_PRICES, EUROS_TOO)
 BAD_RULES = (
-    replace(DEFAULT_RULES, currencies=()),
-    replace(DEFAULT_RULES, line_limit=501),
-    replace(DEFAULT_RULES, home_country="gb"),
-    replace(DEFAULT_RULES, tax_rules=(*DEFAULT_RULES.tax_rules, DEFAULT_RULES.tax_rules[0])),
-    replace(DEFAULT_RULES, shipping_methods=(replace(DEFAULT_RULES.shipping_methods[0], bands=()),)),
+    replace(FEW_RULES, currencies=()),
+    replace(FEW_RULES, line_limit=501),
+    replace(FEW_RULES, home_country="gb"),
+    replace(FEW_RULES, tax_rules=(*FEW_RULES.tax_rules, FEW_RULES.tax_rules[0])),
+    replace(FEW_RULES, shipping_methods=(replace(FEW_RULES.shipping_methods[0], bands=()),)),
+    replace(FEW_RULES, coupons=(Coupon(code="NOTHING"),)),
 )
 BAD_DETAILS: tuple[dict[str, Any], ...] = (
     {"title": {}},
@@ -109,7 +132,10 @@ destinations = st.builds(
     missing=st.just(("street",)),
     address=sealed,
 )
-methods = st.sampled_from([m.id for m in DEFAULT_RULES.shipping_methods] + ["drone"])
+code_lists = st.lists(
+    st.sampled_from([*(coupon.code for coupon in COUPONS), "GHOST"]), unique=True, max_size=3
+)
+methods = st.sampled_from([m.id for m in FEW_RULES.shipping_methods] + ["drone"])
 
 
 class NaiveShop:
@@ -119,9 +145,13 @@ class NaiveShop:
         self.products: dict[str, dict[str, Any]] = {}
         self.versions: list[tuple[PricingRules, Any]] = []
         self.carts: dict[UUID, dict[str, Any]] = {}
+        self.uses: dict[str, set[UUID]] = {}
 
-    def tell(self, command: CartCommand | ProductCommand | AdoptPolicy) -> frozenset[str]:
+    def tell(self, command: CartCommand | ProductCommand | AdoptPolicy | GiveBackCouponUse) -> frozenset[str]:
         match command:
+            case GiveBackCouponUse(code=code, order_id=order_id):
+                self.uses.get(code, set()).discard(order_id)
+                return ACCEPTED
             case ListProduct():
                 return self._list(command)
             case DelistProduct(sku=sku):
@@ -132,7 +162,8 @@ class NaiveShop:
             case AdoptPolicy(document=document, effective_from=since):
                 if document in BAD_RULES or since.tzinfo is None:
                     return frozenset({"invalid_policy"})
-                if not self.versions or self.versions[-1][0] != document or self.versions[-1][1] > since:
+                version = self.holding(since)
+                if not version or self.versions[version - 1][0] != document:
                     self.versions.append((document, since))
                 return ACCEPTED
             case StartCart():
@@ -147,6 +178,8 @@ class NaiveShop:
                 return self._remove(self.carts[command.cart_id], line_id)
             case ChooseDelivery():
                 return self._choose(self.carts[command.cart_id], command)
+            case ChooseCoupons():
+                return self._name_coupons(self.carts[command.cart_id], command)
             case MergeCart():
                 return self._merge(self.carts[command.cart_id], command)
             case MarkAbandoned(cart_id=cart_id):
@@ -155,6 +188,11 @@ class NaiveShop:
                 return ACCEPTED
             case CheckOut():
                 return self._check_out(self.carts[command.cart_id], command)
+
+    def holding(self, at: Any) -> int:
+        """The version of the rules that holds at an instant, 0 if there is none."""
+        begun = [(since, n) for n, (_, since) in enumerate(self.versions, start=1) if since <= at]
+        return max(begun)[1] if begun else 0
 
     # The catalogue
 
@@ -201,6 +239,7 @@ class NaiveShop:
             "to": None,
             "method": None,
             "pickup": None,
+            "codes": [],
         }
         return ACCEPTED
 
@@ -314,6 +353,65 @@ class NaiveShop:
             None,
         )
 
+    def _name_coupons(self, paper: dict[str, Any], command: ChooseCoupons) -> frozenset[str]:
+        if list(command.codes) == paper["codes"]:
+            return ACCEPTED
+        if not paper["open"]:
+            return frozenset({"cart_closed"})
+        there = {coupon.code: coupon for coupon in command.rules.coupons}
+        for code in command.codes:
+            coupon = there.get(code)
+            if (
+                coupon is None
+                or not self.holds(coupon, command.now)
+                or not self._fits(coupon, paper)
+                or (len(command.codes) > 1 and not coupon.combines)
+                or (coupon.max_uses and len(self.uses.get(code, set())) >= coupon.max_uses)
+            ):
+                return frozenset({"coupon_invalid"})
+        paper["codes"] = list(command.codes)
+        return ACCEPTED
+
+    @staticmethod
+    def holds(coupon: Coupon, now: Any) -> bool:
+        """Whether it does at this instant."""
+        begun = coupon.valid_from is None or coupon.valid_from <= now
+        return begun and (coupon.valid_until is None or now < coupon.valid_until)
+
+    def listed(self, paper: dict[str, Any]) -> list[int]:
+        """What each line that can be bought costs without coupons and taxes of its own."""
+        return [
+            self.products[line["sku"]]["prices"][paper["currency"]] * line["units"]
+            for line in paper["lines"].values()
+            if self.sold(line["sku"], paper["currency"])
+        ]
+
+    def _fits(self, coupon: Coupon, paper: dict[str, Any]) -> bool:
+        if coupon.amount is not None and paper["currency"] not in coupon.amount:
+            return False
+        return sum(self.listed(paper)) >= coupon.minimum.get(paper["currency"], 0)
+
+    def counting(self, paper: dict[str, Any], coupons: Any) -> list[Coupon]:
+        """The coupons that reduce the cart, by those that hold now."""
+        fitting = [coupons[c] for c in paper["codes"] if c in coupons and self._fits(coupons[c], paper)]
+        together = [coupon for coupon in fitting if coupon.combines]
+        return fitting[:1] if fitting and not fitting[0].combines else together
+
+    def discounts(self, paper: dict[str, Any], coupons: Any) -> list[int]:
+        """What they take off each line: of the first n lines together, the whole part of their share."""
+        listed = self.listed(paper)
+        everything = sum(listed)
+        off = Fraction(0)
+        for coupon in self.counting(paper, coupons):
+            if coupon.percent_bp is not None:
+                off += half_up(Fraction(everything * coupon.percent_bp, 10_000))
+            elif coupon.amount is not None:
+                off += coupon.amount[paper["currency"]]
+        off = min(off, Fraction(everything))
+        share = off / everything if everything else Fraction(0)
+        so_far = [int(share * sum(listed[:n])) for n in range(len(listed) + 1)]
+        return [after - before for before, after in pairwise(so_far)]
+
     # Buying it, or handing it over
 
     def _merge(self, paper: dict[str, Any], command: MergeCart) -> frozenset[str]:
@@ -332,6 +430,7 @@ class NaiveShop:
         if not paper["open"]:
             return ACCEPTED
         rules, to, lines = command.policy.document, paper["to"], paper["lines"].values()
+        coupons = {c.code: c for c in rules.coupons if self.holds(c, command.now)}
         unavailable = any(not self.sold(line["sku"], paper["currency"]) for line in lines)
         wrong = {
             "empty_cart": not lines,
@@ -349,25 +448,33 @@ class NaiveShop:
         }
         if not unavailable:
             collect = any(self.products[line["sku"]]["details"].pickup_only for line in lines)
-            if self.shipping(paper, rules) is None or (collect and not paper["pickup"]):
+            if self.shipping(paper, rules, coupons) is None or (collect and not paper["pickup"]):
                 wrong["method_unavailable"] = True
-            elif self.total(paper, rules) != command.expected_total:
+            elif self.total(paper, rules, coupons) != command.expected_total:
                 wrong["total_changed"] = True
+        order_id = ids.order_id(command.cart_id)
+        taken = [] if any(wrong.values()) else self.counting(paper, coupons)
+        wrong["coupon_used_up"] = any(
+            coupon.max_uses is not None and len(self.uses.get(coupon.code, ())) >= coupon.max_uses
+            for coupon in taken
+        )
         if not any(wrong.values()):
             paper |= {"open": False, "left": False}
+            for coupon in taken:
+                self.uses.setdefault(coupon.code, set()).add(order_id)
         return frozenset(code for code, holds in wrong.items() if holds)
 
-    def total(self, paper: dict[str, Any], rules: PricingRules) -> int:
+    def total(self, paper: dict[str, Any], rules: PricingRules, coupons: Any) -> int:
         """What the buyer has to agree to."""
-        goods = (self.gross(paper, line, rules) for line in paper["lines"].values())
-        return sum(goods) + (self.shipping(paper, rules) or 0)
+        return sum(self.gross(paper, rules, coupons)) + (self.shipping(paper, rules, coupons) or 0)
 
-    def gross(self, paper: dict[str, Any], line: dict[str, Any], rules: PricingRules) -> int:
-        found = self.products[line["sku"]]
-        amount = found["prices"][paper["currency"]] * line["units"]
-        return self._with_tax(paper, amount, found["details"].tax_class, rules)
+    def gross(self, paper: dict[str, Any], rules: PricingRules, coupons: Any) -> list[int]:
+        """What each line costs in the end."""
+        kinds = [self.products[line["sku"]]["details"].tax_class for line in paper["lines"].values()]
+        amounts = zip(kinds, self.listed(paper), self.discounts(paper, coupons), strict=True)
+        return [self._with_tax(paper, price - off, kind, rules) for kind, price, off in amounts]
 
-    def shipping(self, paper: dict[str, Any], rules: PricingRules) -> int | None:
+    def shipping(self, paper: dict[str, Any], rules: PricingRules, coupons: Any) -> int | None:
         """What delivery costs; None if nothing that was chosen takes these lines there."""
         parcels = [
             (line["units"], self.products[line["sku"]])
@@ -384,7 +491,10 @@ class NaiveShop:
         weight = sum(units * found["details"].weight_g for units, found in parcels)
         size = weight if method.measure == "WEIGHT" else value
         prices = [band.price for band in method.bands if band.up_to is None or size <= band.up_to]
-        return self._with_tax(paper, prices[0], method.tax_class, rules) if prices else None
+        if not prices:
+            return None
+        free = any(coupon.free_shipping for coupon in self.counting(paper, coupons))
+        return 0 if free else self._with_tax(paper, prices[0], method.tax_class, rules)
 
     @staticmethod
     def _with_tax(paper: dict[str, Any], amount: int, tax_class: str, rules: PricingRules) -> int:
@@ -400,9 +510,9 @@ def half_up(exact: Fraction) -> int:
 
 
 class CartMachine(AggregateMachine):
-    deciders = (CART, PRODUCT, PRICING)
-    registry = Registry.of(cart, product, pricing)
-    read_models = (AVAILABILITY, CART_VIEW, PRICING_POLICIES, PRODUCTS)
+    deciders = (CART, PRODUCT, PRICING, COUPON_USE)
+    registry = Registry.of(cart, product, pricing, coupon_use)
+    read_models = (AVAILABILITY, CART_VIEW, PRICING_POLICIES, PRODUCTS, COUPON_USES)
 
     model: NaiveShop
     refused: Rejected | None = None
@@ -419,11 +529,20 @@ class CartMachine(AggregateMachine):
                 decider, stream = PRICING, PRICING_STREAM
             case ListProduct() | DelistProduct():
                 decider, stream = PRODUCT, PRODUCT.stream(command.sku)
+            case GiveBackCouponUse():
+                decider, stream = COUPON_USE, COUPON_USE.stream(command.code)
             case _:
                 stream = CART.stream(command.cart_id)
         self.refused = None
         try:
-            return [(stream, event) for event in decider.decide(self.states.get(stream), command)]
+            decision = [(stream, event) for event in decider.decide(self.states.get(stream), command)]
+            if isinstance(command, CheckOut):
+                for _, event in tuple(decision):
+                    for take in uses_of(event, command.policy.document.coupons_by_code):
+                        uses = COUPON_USE.stream(take.code)
+                        taken = COUPON_USE.decide(self.states.get(uses), take)
+                        decision += [(uses, each) for each in taken]
+            return decision
         except Rejected as refused:
             self.refused = refused
             raise
@@ -607,12 +726,32 @@ class CartMachine(AggregateMachine):
             )
         )
 
+    @rule(cart_id=carts, codes=code_lists)
+    def name_coupons(self, cart_id: UUID, codes: list[str]) -> None:
+        used = {code: len(self.model.uses.get(code, ())) for code in codes}
+        products = {sku: found for sku in SKUS if (found := self.product(sku))}
+        self.tell(
+            ChooseCoupons(
+                cart_id=cart_id,
+                codes=tuple(codes),
+                products=products,
+                rules=self.policy.document,
+                used=used,
+                now=self.now,
+            )
+        )
+
+    @rule(cart_id=carts, coupon=st.sampled_from(COUPONS))
+    def the_order_is_cancelled(self, cart_id: UUID, coupon: Coupon) -> None:
+        self.tell(GiveBackCouponUse(code=coupon.code, order_id=ids.order_id(cart_id)))
+
     @rule(cart_id=carts, off=st.sampled_from([0, 0, 0, 1, -1]), currency=currencies)
     def buy(self, cart_id: UUID, off: int, currency: str) -> None:
         """At the total that the page showed, or at one that is not right any more."""
         state: Cart | None = self.states.get(CART.stream(cart_id))
         products = {sku: found for sku in SKUS if (found := self.product(sku))}
-        shown = state.priced(products, self.policy.document).totals.total if state else 0
+        coupons = self.policy.document.coupons_at(self.now)
+        shown = state.priced(products, self.policy.document, coupons).totals.total if state else 0
         command = CheckOut(
             cart_id=cart_id,
             expected_total=shown + off,
@@ -621,18 +760,21 @@ class CartMachine(AggregateMachine):
             availability=self.scarce,
             policy=self.policy,
             terms_version="1",
+            now=self.now,
         )
         events = self.tell(command)
         if self.refused and self.refused.code == "total_changed":
             assert self.refused.extra["total"] == self.model.total(
-                self.model.carts[cart_id], self.policy.document
+                self.model.carts[cart_id], self.policy.document, coupons
             )
         for event in events:
-            self.is_frozen_as_shown(cart_id, event)
+            if isinstance(event, CartCheckedOut):
+                self.is_frozen_as_shown(cart_id, event)
 
     def is_frozen_as_shown(self, cart_id: UUID, event: CartCheckedOut) -> None:
         """L12; every line at its price, the tax within rounded half up by itself."""
         paper, rules = self.model.carts[cart_id], self.policy.document
+        coupons = rules.coupons_at(self.now)
         assert event.order_id == ids.order_id(cart_id)
         assert (
             event.pricing_version == len(self.model.versions) or self.policy.version == event.pricing_version
@@ -644,10 +786,14 @@ class CartMachine(AggregateMachine):
             event.totals.shipping_net,
             event.totals.shipping_tax,
         )
-        assert event.shipping.gross == self.model.shipping(paper, rules)
+        assert event.shipping.gross == self.model.shipping(paper, rules, coupons)
+        assert list(event.coupons) == [c.code for c in self.model.counting(paper, coupons)]
+        assert [line.discount for line in event.lines] == self.model.discounts(paper, coupons)
+        assert [line.gross for line in event.lines] == self.model.gross(paper, rules, coupons)
+        assert sum(line.discount for line in event.lines) == event.totals.discount
         for line, held in zip(event.lines, paper["lines"].values(), strict=True):
             assert (line.sku, line.quantity, line.customization) == (held["sku"], held["units"], held["how"])
-            assert line.gross == self.model.gross(paper, held, rules) == line.net + line.tax
+            assert line.gross == line.net + line.tax
             exact = Fraction(line.gross * 10_000, 10_000 + line.tax_rate_bp)
             assert abs(line.net - exact) <= Fraction(1, 2) or not rules.prices_include_tax
 
@@ -669,9 +815,12 @@ class CartMachine(AggregateMachine):
         assert [(v.version, v.document, v.effective_from) for v in versions] == [
             (n, document, since) for n, (document, since) in enumerate(model.versions, start=1)
         ]
-        holding = [n for n, (_, since) in enumerate(model.versions, start=1) if since <= self.now]
-        if holding:
-            assert self.policy.version == max(holding)
+        if holding := model.holding(self.now):
+            assert self.policy.version == holding
+        for coupon in COUPONS:
+            uses = self.states.get(COUPON_USE.stream(coupon.code))
+            assert (uses.holders if uses else set()) == model.uses.get(coupon.code, set())
+            assert coupon.max_uses is None or len(model.uses.get(coupon.code, ())) <= coupon.max_uses
         for cart_id in CARTS:
             held: Cart | None = self.states.get(CART.stream(cart_id))
             paper = model.carts.get(cart_id)
@@ -698,6 +847,7 @@ def same_cart(held: Cart, paper: dict[str, Any]) -> None:
         (line_id, line["sku"], line["units"], line["how"]) for line_id, line in paper["lines"].items()
     ]
     assert (held.removed, held.joined) == (paper["gone"], paper["joined"])
+    assert list(held.coupons) == paper["codes"]
     way = held.delivery
     assert (way.contact, way.destination, way.method_id, way.pickup_location_id) == (
         paper["contact"],

@@ -11,6 +11,7 @@ from services.cart.domain.abandoning import ABANDONED_AFTER, MarkAbandoned, dead
 from services.cart.domain.availability import demand_in_stock
 from services.cart.domain.cart_state import Cart, evolve
 from services.cart.domain.checkout import CheckOut, check_out
+from services.cart.domain.choosing_coupons import ChooseCoupons, choose_coupons
 from services.cart.domain.merging import MergeCart, merge
 from services.cart.domain.product import HIGHEST_QUANTITY, Product
 from services.cart.domain.rules import PricingRules
@@ -100,7 +101,15 @@ class ChooseDelivery:
 
 
 CartCommand: TypeAlias = (
-    StartCart | AddItem | ChangeQuantity | RemoveItem | ChooseDelivery | MergeCart | MarkAbandoned | CheckOut
+    StartCart
+    | AddItem
+    | ChangeQuantity
+    | RemoveItem
+    | ChooseDelivery
+    | ChooseCoupons
+    | MergeCart
+    | MarkAbandoned
+    | CheckOut
 )
 
 
@@ -119,6 +128,8 @@ def decide(state: Cart | None, command: CartCommand) -> Sequence[CartEvent]:
             return _remove(state, command)
         case ChooseDelivery():
             return _choose_delivery(state, command)
+        case ChooseCoupons():
+            return choose_coupons(state, command)
         case MergeCart():
             return merge(state, command)
         case MarkAbandoned():
@@ -265,7 +276,9 @@ def _unknown_line(line_id: UUID) -> Rejected:
 
 
 def _serves(rules: PricingRules, method_id: str, destination: Destination | None, currency: str) -> bool:
-    return destination is not None and rules.method(method_id, destination.country, currency) is not None
+    if destination is None:
+        return False
+    return rules.method(method_id, destination.country, currency, destination.region) is not None
 
 
 def cart_decider(abandoned_after: timedelta) -> Decider[Cart, CartCommand, CartEvent]:

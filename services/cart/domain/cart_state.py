@@ -7,13 +7,15 @@ from enum import StrEnum
 from typing import Final, assert_never
 from uuid import UUID
 
+from services.cart.domain.coupons import Coupon
 from services.cart.domain.product import Product
-from services.cart.domain.quote import Item, Priced, quote
+from services.cart.domain.quote import NO_COUPONS, Item, Priced, quote
 from services.cart.domain.rules import PricingRules
 from shared.domain import Rejected
 from shared.events.cart import (
     CartAbandoned,
     CartCheckedOut,
+    CartCouponsChosen,
     CartDeliveryChosen,
     CartEvent,
     CartItemAdded,
@@ -74,8 +76,13 @@ class Cart:
         if self.currency != currency:
             raise Rejected("currency_mismatch", f"The cart is in {self.currency}, not in {currency}.")
 
-    def priced(self, products: Mapping[str, Product], rules: PricingRules) -> Priced:
-        """What the cart costs by these products (by sku) and rules."""
+    def priced(
+        self,
+        products: Mapping[str, Product],
+        rules: PricingRules,
+        coupons: Mapping[str, Coupon] = NO_COUPONS,
+    ) -> Priced:
+        """What the cart costs by these products (by sku), rules, and coupons (what holds now, by code)."""
         return quote(
             self.items,
             currency=self.currency,
@@ -85,6 +92,8 @@ class Cart:
             pickup=self.delivery.pickup_location_id is not None,
             products=products,
             rules=rules,
+            codes=self.coupons,
+            coupons=coupons,
         )
 
 
@@ -119,6 +128,8 @@ def evolve(state: Cart | None, event: CartEvent, at: datetime) -> Cart:
             return replace(_reopened(cart), items=tuple(items), removed=cart.removed | {line_id})
         case CartDeliveryChosen():
             return replace(cart, delivery=event)
+        case CartCouponsChosen(codes=codes):
+            return replace(cart, coupons=codes)
         case CartMerged(into_cart_id=into_cart_id):
             return replace(cart, status=CartStatus.MERGED, merged_into=into_cart_id)
         case CartAbandoned():

@@ -1,13 +1,15 @@
 """The pricing policy: which rules hold since when. Every version of it stays known by its number."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from services.cart.domain.rules import PricingRules, problems
+from services.cart.domain.rule_problems import problems
+from services.cart.domain.rules import PricingRules
 from shared.domain import Decider, Rejected
+from shared.events.registry import JsonObject, Upcaster
 
 # Event (private stream `pricingpolicy-default`)
 
@@ -20,7 +22,8 @@ class PolicyKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyAdopted:
-    """Version `version` (1, 2, 3 …) of the policy holds from `effective_from` until a later version does."""
+    """Version `version` (1, 2, 3 …) of the policy holds from `effective_from` until the next instant from
+    which another one does; of two for the same instant the later version."""
 
     kind: PolicyKind = PolicyKind.PRICING
     version: int
@@ -30,6 +33,16 @@ class PolicyAdopted:
 
 
 EVENTS: tuple[type[PolicyAdopted], ...] = (PolicyAdopted,)
+
+
+def _with_new_members_left_out(document: JsonObject) -> JsonObject:
+    return document
+
+
+UPCASTERS: Mapping[str, tuple[Upcaster, ...]] = {"PolicyAdopted": (_with_new_members_left_out,)}
+"""Version 2 knows coupons, regions of shipping, free shipping from a value on, title, source and date, which
+may all be left out. It is a version of its own because a process that does not know them would price
+without them."""
 
 
 # State
@@ -42,8 +55,9 @@ class Pricing:
     versions: tuple[PolicyAdopted, ...]
 
     def at(self, now: datetime) -> PolicyAdopted | None:
-        """The newest version that is in force at `now`."""
-        return next((version for version in reversed(self.versions) if version.effective_from <= now), None)
+        """The version that is in force at `now`: the one that began last."""
+        begun = (version for version in self.versions if version.effective_from <= now)
+        return max(begun, key=lambda version: (version.effective_from, version.version), default=None)
 
 
 def evolve(state: Pricing | None, event: PolicyAdopted, _at: datetime) -> Pricing:
@@ -58,7 +72,8 @@ def evolve(state: Pricing | None, event: PolicyAdopted, _at: datetime) -> Pricin
 class AdoptPolicy:
     """Price by this document from `effective_from` (aware) on. Refused with `invalid_policy` and `problems`.
 
-    Adopting the newest document once more, for a time from which it holds anyway, changes nothing.
+    What is planned for later instants stays planned. Adopting a document once more, for a time at which it
+    holds anyway, changes nothing.
     """
 
     document: PricingRules
@@ -70,12 +85,12 @@ def decide(state: Pricing | None, command: AdoptPolicy) -> Sequence[PolicyAdopte
     """The adoption; raises Rejected `invalid_policy` with all `problems` that the document has."""
     wrong = list(problems(command.document))
     if command.effective_from.tzinfo is None:
-        wrong.append("effective_from has no time zone")
+        wrong.append("#/effective_from: has no time zone")
     if wrong:
         raise Rejected("invalid_policy", "; ".join(wrong), problems=tuple(wrong))
     versions = state.versions if state else ()
-    newest = versions[-1] if versions else None
-    if newest and newest.document == command.document and newest.effective_from <= command.effective_from:
+    holding = state.at(command.effective_from) if state else None
+    if holding is not None and holding.document == command.document:
         return []
     return [
         PolicyAdopted(

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from services.cart.domain.coupons import Coupon, discount_of, that_count
 from services.cart.domain.product import Product
 from services.cart.domain.rules import BandMeasure, PricingRules, ShippingMethod
-from shared.domain import Sealed, tax_on, tax_within
+from shared.domain import Sealed, spread, tax_on, tax_within
 from shared.events.common import Charge, DeliveryKind, Destination, Line, Totals
 
 NO_SHIPPING: Final = Charge(method_id="none", title="No shipping", net=0, tax=0, gross=0)
 """What delivery costs where no line travels: all of it is digital or picked up."""
+NO_COUPONS: Final[Mapping[str, Coupon]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +32,15 @@ class Priced:
     """Items with their prices, taxes and delivery. Σ line.gross + shipping.gross = totals.total.
 
     `shipping` is None, and costs nothing yet, until a method is chosen that takes these lines to the
-    destination. `unavailable` are the lines that cannot be bought now; no other field counts them.
+    destination. `unavailable` are the lines that cannot be bought now; no other field counts them. `coupons`
+    are the codes that count: what they took off the goods is each line's `discount`.
     """
 
     lines: tuple[Line, ...]
     shipping: Charge | None
     totals: Totals
     unavailable: tuple[UUID, ...] = ()
+    coupons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,19 @@ class ShippingOption:
 
     charge: Charge
     eta_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """An item that can be bought, and what it costs at its listed price."""
+
+    item: Item
+    product: Product
+    unit_price: int
+
+    @property
+    def listed(self) -> int:
+        return self.unit_price * self.item.quantity
 
 
 def quote(
@@ -57,75 +74,103 @@ def quote(
     pickup: bool,
     products: Mapping[str, Product],
     rules: PricingRules,
+    codes: Sequence[str] = (),
+    coupons: Mapping[str, Coupon] = NO_COUPONS,
 ) -> Priced:
     """The items priced by `products` (by sku) and `rules`; never refuses, and says what is missing.
 
     Taxes are those of the destination, of the home country as long as there is none, and round half up per
-    line. `pickup`: the buyer collects all that is not digital.
+    line. `pickup`: the buyer collects all that is not digital. Of the `codes` that the buyer named, those
+    among `coupons` (what holds now, by code) count; what they take off is spread over the lines in
+    proportion to their listed prices, before taxes are counted.
     """
-    lines, unavailable = [], []
+    wanted, unavailable = [], []
     for item in items:
         product = products.get(item.sku)
         if product is None or not product.active or currency not in product.prices:
             unavailable.append(item.line_id)
         else:
-            lines.append(
-                _line(
-                    item,
-                    product,
-                    product.prices[currency],
-                    locale=locale,
-                    destination=destination,
-                    pickup=pickup,
-                    rules=rules,
-                )
-            )
-    shipping = _shipping(lines, destination, currency, method_id, rules)
+            wanted.append(_Wanted(item, product, product.prices[currency]))
+    weights = [each.listed for each in wanted]
+    listed = sum(weights)
+    counted = that_count(codes, coupons, currency=currency, listed=listed)
+    discounts = spread(discount_of(counted, currency=currency, listed=listed), weights)
+    taxes = _Taxes(rules, destination)
+    lines = [
+        _line(each, discount, locale=locale, pickup=pickup, taxes=taxes)
+        for each, discount in zip(wanted, discounts, strict=True)
+    ]
+    shipping = _shipping(lines, destination, currency, method_id, taxes, free=is_free(counted))
     return Priced(
         lines=tuple(lines),
         shipping=shipping,
         totals=_totals(lines, shipping or NO_SHIPPING),
         unavailable=tuple(unavailable),
+        coupons=tuple(coupon.code for coupon in counted),
     )
 
 
 def shipping_options(
-    lines: Sequence[Line], *, destination: Destination, currency: str, rules: PricingRules
+    lines: Sequence[Line],
+    *,
+    destination: Destination,
+    currency: str,
+    rules: PricingRules,
+    free: bool = False,
 ) -> tuple[ShippingOption, ...]:
-    """Every way to send the priced lines to the destination, in the policy's order."""
-    methods = (m for m in rules.shipping_methods if m.serves(destination.country, currency))
+    """Every way to send the priced lines to the destination, in the policy's order; `free`: at no charge."""
+    taxes = _Taxes(rules, destination)
     return tuple(
         ShippingOption(charge=charge, eta_days=method.eta_days)
-        for method in methods
-        if (charge := _charge(method, lines, destination, rules)) is not None
+        for method in rules.methods(destination.country, currency, destination.region)
+        if (charge := _charge(method, lines, taxes, free=free)) is not None
     )
 
 
-def _line(
-    item: Item,
-    product: Product,
-    unit_price: int,
-    *,
-    locale: str,
-    destination: Destination | None,
-    pickup: bool,
-    rules: PricingRules,
-) -> Line:
-    details = product.details
-    rate = _rate(details.tax_class, destination, rules)
-    net, tax = _net_and_tax(unit_price * item.quantity, rate, rules)
+def is_free(counted: Iterable[Coupon]) -> bool:
+    """Whether these coupons make shipping free."""
+    return any(coupon.free_shipping for coupon in counted)
+
+
+class _Taxes:
+    """The rates at a destination, each looked up once."""
+
+    def __init__(self, rules: PricingRules, destination: Destination | None) -> None:
+        self.rules = rules
+        self._country = destination.country if destination else rules.home_country
+        self._region = destination.region if destination else None
+        self._rates: dict[str, int] = {}
+
+    def rate_bp(self, tax_class: str) -> int:
+        if tax_class not in self._rates:
+            self._rates[tax_class] = self.rules.tax_rate_bp(self._country, self._region, tax_class)
+        return self._rates[tax_class]
+
+    def net_and_tax(self, amount: int, tax_class: str) -> tuple[int, int]:
+        """What an amount at listed prices is without tax, and its tax."""
+        rate_bp = self.rate_bp(tax_class)
+        if self.rules.prices_include_tax:
+            tax = tax_within(amount, rate_bp)
+            return amount - tax, tax
+        return amount, tax_on(amount, rate_bp)
+
+
+def _line(wanted: _Wanted, discount: int, *, locale: str, pickup: bool, taxes: _Taxes) -> Line:
+    item, product, details = wanted.item, wanted.product, wanted.product.details
+    net, tax = taxes.net_and_tax(wanted.listed - discount, details.tax_class)
     collected = pickup and product.delivery is not DeliveryKind.DIGITAL
     return Line(
         line_id=item.line_id,
         sku=item.sku,
         title=product.title(locale),
         quantity=item.quantity,
-        unit_price=unit_price,
+        unit_price=wanted.unit_price,
+        discount=discount,
         net=net,
         tax=tax,
         gross=net + tax,
         tax_class=details.tax_class,
-        tax_rate_bp=rate,
+        tax_rate_bp=taxes.rate_bp(details.tax_class),
         delivery=DeliveryKind.PICKUP if collected else product.delivery,
         stock_tracked=details.stock_tracked,
         preorder_until=details.preorder_until,
@@ -141,39 +186,27 @@ def _shipping(
     destination: Destination | None,
     currency: str,
     method_id: str | None,
-    rules: PricingRules,
+    taxes: _Taxes,
+    *,
+    free: bool,
 ) -> Charge | None:
     if not any(line.delivery is DeliveryKind.SHIP for line in lines):
         return NO_SHIPPING
     if destination is None or method_id is None:
         return None
-    method = rules.method(method_id, destination.country, currency)
-    return None if method is None else _charge(method, lines, destination, rules)
+    method = taxes.rules.method(method_id, destination.country, currency, destination.region)
+    return None if method is None else _charge(method, lines, taxes, free=free)
 
 
-def _charge(
-    method: ShippingMethod, lines: Sequence[Line], destination: Destination, rules: PricingRules
-) -> Charge | None:
+def _charge(method: ShippingMethod, lines: Sequence[Line], taxes: _Taxes, *, free: bool) -> Charge | None:
     shipped = [line for line in lines if line.delivery is DeliveryKind.SHIP]
-    weighs = method.measure is BandMeasure.WEIGHT
-    price = method.price(sum((ln.weight_g if weighs else ln.unit_price) * ln.quantity for ln in shipped))
+    value = sum(line.unit_price * line.quantity for line in shipped)
+    weighed = method.measure is BandMeasure.WEIGHT
+    price = method.price(sum(ln.weight_g * ln.quantity for ln in shipped) if weighed else value, value)
     if price is None:
         return None
-    net, tax = _net_and_tax(price, _rate(method.tax_class, destination, rules), rules)
+    net, tax = taxes.net_and_tax(0 if free else price, method.tax_class)
     return Charge(method_id=method.id, title=method.title, net=net, tax=tax, gross=net + tax)
-
-
-def _rate(tax_class: str, destination: Destination | None, rules: PricingRules) -> int:
-    if destination is None:
-        return rules.tax_rate_bp(rules.home_country, None, tax_class)
-    return rules.tax_rate_bp(destination.country, destination.region, tax_class)
-
-
-def _net_and_tax(amount: int, rate_bp: int, rules: PricingRules) -> tuple[int, int]:
-    if rules.prices_include_tax:
-        tax = tax_within(amount, rate_bp)
-        return amount - tax, tax
-    return amount, tax_on(amount, rate_bp)
 
 
 def _totals(lines: Sequence[Line], shipping: Charge) -> Totals:

@@ -1,20 +1,17 @@
-"""The content of a pricing policy: what is taxed how, and what delivery costs in which country."""
+"""The content of a pricing policy: what is taxed how, what delivery costs where, what coupons there are."""
 
-import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Final
 
-from services.cart.domain.product import HIGHEST_PRICE, is_currency, is_text
+from services.cart.domain import vat
+from services.cart.domain.coupons import Coupon
 
 ANYWHERE: Final = "*"
 """Stands for every country in a shipping method."""
 MOST_LINES: Final = 500
-HIGHEST_TAX_BP: Final = 10_000
-
-_COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,66 +41,118 @@ class Band:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShippingMethod:
-    """A way to deliver within some countries, for carts in one currency; a parcel beyond the last band is
-    not taken."""
+    """A way to deliver in one zone, for carts in one currency; a parcel beyond the last band is not taken.
+
+    The zone are `countries`, or only some `regions` of a single one. The same id may be there for other zones
+    and currencies, and the closest zone counts: region, then country, then anywhere. Goods of a listed price
+    of `free_from` (minor units) or more travel free, whatever they weigh.
+    """
 
     id: str
     title: str
     countries: tuple[str, ...]
+    regions: tuple[str, ...] = ()
     currency: str
     measure: BandMeasure = BandMeasure.VALUE
     bands: tuple[Band, ...]
+    free_from: int | None = None
     tax_class: str = "standard"
     eta_days: int
 
-    def serves(self, country: str, currency: str) -> bool:
-        """Whether a cart in this currency can be sent to this country."""
-        return self.currency == currency and (country in self.countries or ANYWHERE in self.countries)
+    def closeness(self, country: str, region: str | None, currency: str) -> int:
+        """How closely its zone fits a destination: 0 not at all, 1 anywhere, 2 the country, 3 the region."""
+        if self.currency != currency:
+            return 0
+        if country not in self.countries:
+            return 1 if ANYWHERE in self.countries else 0
+        if not self.regions:
+            return 2
+        return 3 if _region(country, region) in {_region(country, each) for each in self.regions} else 0
 
-    def price(self, size: int) -> int | None:
-        """The listed price for a parcel of this size; None if it is beyond the last band."""
+    def serves(self, country: str, currency: str, region: str | None = None) -> bool:
+        """Whether a cart in this currency can be sent there."""
+        return self.closeness(country, region, currency) > 0
+
+    def price(self, size: int, value: int = 0) -> int | None:
+        """The listed price for a parcel of this size and value; None if it is beyond the last band."""
         fitting = (band for band in self.bands if band.up_to is None or size <= band.up_to)
-        return next((band.price for band in fitting), None)
+        price = next((band.price for band in fitting), None)
+        if price is not None and self.free_from is not None and value >= self.free_from:
+            return 0
+        return price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricingRules:
-    """One version of the policy. `home_country` gives the tax that is shown before a destination is known."""
+    """One version of the policy. `home_country` gives the tax that is shown before a destination is known.
 
+    `title`, `source` and `as_of` say what the document is, where its rates are from and of which day they
+    are; nothing is decided by them.
+    """
+
+    title: str | None = None
+    source: str | None = None
+    as_of: date | None = None
     currencies: tuple[str, ...]
     home_country: str
     prices_include_tax: bool
     tax_rules: tuple[TaxRule, ...]
     shipping_methods: tuple[ShippingMethod, ...]
+    coupons: tuple[Coupon, ...] = ()
     line_limit: int = MOST_LINES
 
     def tax_rate_bp(self, country: str, region: str | None, tax_class: str) -> int:
         """The rate of the region's rule, else of the country's; 0 where there is none (export, exempt)."""
         rates = {
-            rule.region: rule.rate_bp
+            _region(country, rule.region): rule.rate_bp
             for rule in self.tax_rules
             if rule.country == country and rule.tax_class == tax_class
         }
-        return rates.get(region, rates.get(None, 0))
+        return rates.get(_region(country, region), rates.get(None, 0))
 
-    def method(self, method_id: str, country: str, currency: str) -> ShippingMethod | None:
-        """The method of this id if it serves the country in the currency."""
-        methods = (method for method in self.shipping_methods if method.id == method_id)
-        return next((method for method in methods if method.serves(country, currency)), None)
+    def method(
+        self, method_id: str, country: str, currency: str, region: str | None = None
+    ) -> ShippingMethod | None:
+        """The method of this id in the closest zone that serves the place in the currency."""
+        methods = self.methods(country, currency, region)
+        return next((method for method in methods if method.id == method_id), None)
+
+    def methods(self, country: str, currency: str, region: str | None = None) -> tuple[ShippingMethod, ...]:
+        """Every method that serves the place in the currency, each id once, in the policy's order."""
+        closest: dict[str, tuple[int, ShippingMethod]] = {}
+        for method in self.shipping_methods:
+            near = method.closeness(country, region, currency)
+            if near > closest.get(method.id, (0, method))[0]:
+                closest[method.id] = near, method
+        return tuple(method for _, method in closest.values())
+
+    @property
+    def coupons_by_code(self) -> Mapping[str, Coupon]:
+        """All coupons, whether they hold or not."""
+        return {coupon.code: coupon for coupon in self.coupons}
+
+    def coupons_at(self, now: datetime) -> Mapping[str, Coupon]:
+        """The coupons that hold at `now`, by code."""
+        return {coupon.code: coupon for coupon in self.coupons if coupon.fault_at(now) is None}
 
 
-def _vat(country: str, standard_bp: int) -> tuple[TaxRule, TaxRule]:
-    return (
-        TaxRule(country=country, tax_class="standard", rate_bp=standard_bp),
-        TaxRule(country=country, tax_class="zero", rate_bp=0),
-    )
+def _region(country: str, region: str | None) -> str | None:
+    """A region as it is compared: people write `ca`, `CA` and, as ISO 3166-2 does, `US-CA`."""
+    return None if region is None else region.strip().upper().removeprefix(f"{country}-")
 
 
 DEFAULT_RULES: Final = PricingRules(
+    title="A small British shop that sells to Europe: prices with VAT, free delivery at home from 50 pounds",
+    source=vat.SOURCE,
+    as_of=vat.AS_OF,
     currencies=("GBP",),
     home_country="GB",
     prices_include_tax=True,
-    tax_rules=(*_vat("GB", 2000), *_vat("IE", 2300), *_vat("FR", 2000), *_vat("DE", 1900), *_vat("NL", 2100)),
+    tax_rules=tuple(
+        TaxRule(country=country, tax_class=tax_class, rate_bp=rate_bp)
+        for country in vat.RATES_BP
+        for tax_class, rate_bp in vat.rates_of(country).items()
+    ),
     shipping_methods=(
         ShippingMethod(
             id="standard",
@@ -133,56 +182,4 @@ DEFAULT_RULES: Final = PricingRules(
         ),
     ),
 )
-"""A small British shop: prices with VAT, free delivery at home from 50 pounds."""
-
-
-def problems(rules: PricingRules) -> Iterator[str]:
-    """What is wrong with the rules, in words for the person who wrote them; nothing if they can be used."""
-    if not rules.currencies or not all(is_currency(currency) for currency in rules.currencies):
-        yield "currencies must be ISO 4217 codes, at least one"
-    if not _is_country(rules.home_country):
-        yield "home_country is not an ISO 3166 code"
-    if not 1 <= rules.line_limit <= MOST_LINES:
-        yield f"line_limit must be 1 to {MOST_LINES}"
-    keys = Counter((rule.country, rule.region, rule.tax_class) for rule in rules.tax_rules)
-    for (country, region, tax_class), count in keys.items():
-        if count > 1:
-            yield f"tax class {tax_class!r} has {count} rules for {country} {region or ''}".rstrip()
-    for rule in rules.tax_rules:
-        if not _is_country(rule.country) or not is_text(rule.tax_class, longest=40):
-            yield f"tax rule {rule.tax_class!r} for {rule.country!r} names no country or class"
-        if rule.region is not None and not is_text(rule.region, longest=200):
-            yield f"tax rule {rule.tax_class!r} for {rule.country!r} has no proper region"
-        if not 0 <= rule.rate_bp <= HIGHEST_TAX_BP:
-            yield f"tax rate {rule.rate_bp} is not within 0 to {HIGHEST_TAX_BP} basis points"
-    names = Counter((method.id, method.currency) for method in rules.shipping_methods)
-    for (method_id, currency), count in names.items():
-        if count > 1:
-            yield f"shipping method {method_id!r} exists {count} times in {currency}"
-    for method in rules.shipping_methods:
-        yield from _method_problems(method, rules.currencies)
-
-
-def _method_problems(method: ShippingMethod, currencies: tuple[str, ...]) -> Iterator[str]:
-    name = f"shipping method {method.id!r}"
-    if not is_text(method.id, longest=40) or not is_text(method.title, longest=200):
-        yield f"{name} has no proper id or title"
-    if not method.countries or not all(c == ANYWHERE or _is_country(c) for c in method.countries):
-        yield f"{name} must list countries as ISO 3166 codes or {ANYWHERE!r}"
-    if method.currency not in currencies:
-        yield f"{name} is priced in {method.currency!r}, which the shop does not sell in"
-    if not is_text(method.tax_class, longest=40):
-        yield f"{name} has no tax class"
-    if method.eta_days < 0:
-        yield f"{name} arrives before it is sent"
-    if not method.bands or not all(0 <= band.price <= HIGHEST_PRICE for band in method.bands):
-        yield f"{name} must have bands with prices of 0 to {HIGHEST_PRICE}"
-    limits = [-1 if band.up_to is None else band.up_to for band in method.bands]
-    if method.bands and method.bands[-1].up_to is None:
-        limits.pop()
-    if any(limit < 0 for limit in limits) or limits != sorted(set(limits)):
-        yield f"{name} must have bands with rising limits, only the last one open"
-
-
-def _is_country(code: str) -> bool:
-    return _COUNTRY.fullmatch(code) is not None
+"""What a new shop prices by."""

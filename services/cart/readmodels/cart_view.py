@@ -35,6 +35,7 @@ class CartView:
     locale: str
     items: tuple[Item, ...]
     delivery: CartDeliveryChosen
+    coupons: tuple[str, ...]
     checkout: CartCheckedOut | None
     order_id: UUID | None
     merged_into: UUID | None
@@ -51,6 +52,7 @@ class CartView:
             locale=self.locale,
             items=self.items,
             delivery=self.delivery,
+            coupons=self.coupons,
             order_id=self.order_id,
             merged_into=self.merged_into,
             changed_at=self.changed_at,
@@ -74,6 +76,7 @@ def _fold(row: CartView | None, event: Recorded[Any], key: Key) -> CartView:
         locale=after.locale,
         items=after.items,
         delivery=after.delivery,
+        coupons=after.coupons,
         checkout=frozen or (row.checkout if row else None),
         order_id=after.order_id,
         merged_into=after.merged_into,

@@ -13,7 +13,7 @@ from shared.store.session import Session
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricingPolicyRow:
-    """One version; it holds from `effective_from` until a later version does."""
+    """One version; it holds from `effective_from` until another one does."""
 
     version: int
     document: PricingRules
@@ -55,6 +55,7 @@ PRICING_POLICIES = ReadModel(
 
 
 async def policy_at(session: Session, now: datetime) -> PolicyAdopted | None:
-    """The newest version that is in force at `now`."""
-    rows = await PRICING_POLICIES.query(session, "effective_from <= $1 ORDER BY version DESC LIMIT 1", now)
+    """The version that is in force at `now`: the one that began last."""
+    in_force = "effective_from <= $1 ORDER BY effective_from DESC, version DESC LIMIT 1"
+    rows = await PRICING_POLICIES.query(session, in_force, now)
     return rows[0].policy if rows else None

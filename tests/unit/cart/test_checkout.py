@@ -11,7 +11,7 @@ from services.cart.domain.quote import NO_SHIPPING
 from shared.domain import Sealed, ids
 from shared.events.cart import CartCheckedOut, CartDeliveryChosen, CartItemQuantityChanged, CartItemRemoved
 from shared.events.common import Charge, DeliveryKind, Line, Totals
-from shared.testing.scenario import given
+from shared.testing.scenario import NOW, given
 from tests.unit.cart.samples import (
     CART_ID,
     CONTACT,
@@ -34,6 +34,7 @@ CHECK_OUT = CheckOut(
     products={"MUG": MUG},
     policy=POLICY,
     terms_version="2026-01",
+    now=NOW,
 )
 BOUGHT = CartCheckedOut(
     order_id=ids.order_id(CART_ID),

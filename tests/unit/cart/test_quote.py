@@ -1,14 +1,18 @@
 """What a cart costs: taxes, delivery, lines that cannot be bought, and sums that always add up."""
 
+import sys
 from dataclasses import replace
+from time import process_time
 from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.cart.domain.coupons import Coupon
 from services.cart.domain.product import HIGHEST_PRICE, HIGHEST_QUANTITY, Product
 from services.cart.domain.quote import NO_SHIPPING, Item, Priced, ShippingOption, quote, shipping_options
+from services.cart.domain.rule_problems import problems
 from services.cart.domain.rules import (
     ANYWHERE,
     Band,
@@ -16,9 +20,8 @@ from services.cart.domain.rules import (
     PricingRules,
     ShippingMethod,
     TaxRule,
-    problems,
 )
-from shared.domain import Sealed
+from shared.domain import Sealed, round_half_up
 from shared.events.common import Charge, DeliveryKind, Destination, Line, Totals
 from tests.unit.cart.samples import LINE_A, LINE_B, LONDON, MUG, PARIS, RULES, product
 
@@ -34,6 +37,7 @@ def price(
     pickup: bool = False,
     rules: PricingRules = RULES,
     currency: str = "GBP",
+    codes: tuple[str, ...] = (),
 ) -> Priced:
     return quote(
         items,
@@ -44,6 +48,8 @@ def price(
         pickup=pickup,
         products={product.sku: product for product in products},
         rules=rules,
+        codes=codes,
+        coupons=rules.coupons_by_code,
     )
 
 
@@ -166,6 +172,21 @@ def test_the_ways_to_send_a_parcel() -> None:
     post = Charge(method_id="international", title="International post", net=1500, tax=300, gross=1800)
     assert abroad == (ShippingOption(charge=post, eta_days=7),)
     assert shipping_options(lines, destination=LONDON, currency="EUR", rules=RULES) == ()
+
+
+def test_the_largest_cart() -> None:
+    """Prints how long its quote takes (`pytest -s`)."""
+    many = tuple(product(f"SKU{n}", prices={"GBP": 99 + n}, tax_class=CLASSES[n % 2]) for n in range(500))
+    items = [Item(line_id=UUID(int=n), sku=f"SKU{n}", quantity=n % 7 + 1) for n in range(500)]
+    rules = replace(RULES, coupons=(Coupon(code="TENTH", percent_bp=1_000),))
+    took = []
+    for _ in range(5):
+        began = process_time()
+        priced = price(*items, products=many, rules=rules, codes=("TENTH",))
+        took.append(process_time() - began)
+    assert sum(line.gross for line in priced.lines) == priced.totals.total
+    assert priced.totals.discount == round_half_up(sum(n % 7 * (99 + n) + 99 + n for n in range(500)), 10)
+    sys.stdout.write(f"a cart of 500 lines is quoted in {min(took) * 1000:.1f} ms\n")
 
 
 CURRENCIES = ("JPY", "GBP", "KWD")

@@ -15,7 +15,7 @@ import httpx
 from services.cart.app import SERVICE
 from services.cart.settings import CartSettings
 from shared.domain import category_of
-from shared.events import inventory
+from shared.events import inventory, orders
 from shared.events.envelope import Actor, ActorKind, Recorded
 from shared.events.registry import Registry
 from shared.messaging.cloudevents import to_headers
@@ -32,7 +32,7 @@ from tests.conftest import Database
 from tests.property.folds import recorded
 
 TOKEN_KEY = "a key that signs the tokens of these tests"
-HEARD = Registry.of(inventory)
+HEARD = Registry.of(inventory, orders)
 DATA_KEY = base64.b64encode(bytes(range(32))).decode()
 
 CONTACT = {"name": "Ann Smith", "email": "ann@example.com", "phone": "+44 20 7946 0000"}

@@ -110,7 +110,7 @@ async def test_a_new_shop_has_the_default_policy_and_a_restart_keeps_what_was_ad
     adopted = await shop.admin.json("PUT", "/pricing-policy", await rules(shop, currencies=["GBP", "EUR"]))
     assert adopted["version"] == 2
     async with open_shop(database) as restarted:
-        assert await restarted.stranger.json("GET", "/pricing-policy") == adopted
+        assert await restarted.clerk.json("GET", "/pricing-policy") == adopted
 
 
 async def test_processes_that_start_at_once_adopt_one_policy(database: Database) -> None:

@@ -31,6 +31,7 @@ async def test_every_read_model_is_rebuilt_equal(shop: Shop) -> None:
         "cart_view": (True, 2),
         "products": (True, 3),
         "pricing_policies": (True, 2),
+        "coupon_uses": (True, 0),
     }
 
 

@@ -1,0 +1,1 @@
+ALTER TABLE cart_view ADD COLUMN coupons jsonb NOT NULL DEFAULT '[]';
