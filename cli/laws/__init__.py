@@ -4,7 +4,19 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from cli.laws import availability, mail, money, orders, orphans, parcels, provider, refunds, stock, streams
+from cli.laws import (
+    availability,
+    coupons,
+    mail,
+    money,
+    orders,
+    orphans,
+    parcels,
+    provider,
+    refunds,
+    stock,
+    streams,
+)
 from cli.laws.law import Kind, Law, Place, Violation
 from shared.events.envelope import Recorded
 
@@ -13,12 +25,8 @@ __all__ = ["ALL", "Kind", "Law", "Laws", "Place", "Violation"]
 L = TypeVar("L", bound=Law)
 
 ALL: tuple[type[Law], ...] = (
-    *(*stock.LAWS, *availability.LAWS, *parcels.LAWS, *money.LAWS, *provider.LAWS),
-    *refunds.LAWS,
-    *orphans.LAWS,
-    *orders.LAWS,
-    *mail.LAWS,
-    *streams.LAWS,
+    *(*stock.LAWS, *availability.LAWS, *parcels.LAWS, *money.LAWS, *provider.LAWS, *refunds.LAWS),
+    *(*orphans.LAWS, *orders.LAWS, *coupons.LAWS, *mail.LAWS, *streams.LAWS),
 )
 """Every law that events alone, or events and an outside ledger, can show."""
 

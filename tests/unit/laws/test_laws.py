@@ -10,6 +10,7 @@ import pytest
 
 from cli.laws import Kind, Law
 from cli.laws.availability import AvailabilityIsTold
+from cli.laws.coupons import CouponsAreUsed
 from cli.laws.mail import OccasionsAreAnswered, SentOnce
 from cli.laws.money import AuthorizationsAreUsedUp, EndedOrdersAreSquare, NoMoreBackThanTaken
 from cli.laws.orders import CheckoutIsOrder, OrdersEnd, StockIsAnswered, SumsAddUp
@@ -18,6 +19,7 @@ from cli.laws.provider import OnePaymentOneOrder
 from cli.laws.refunds import GrantsArePaid, TwoApproveMuch
 from cli.laws.stock import AccountedFor, OnHand, ReservationsSettle, ReturnedIsRestocked, ShippedIsDeducted
 from cli.laws.streams import VersionsContiguous
+from services.cart.domain.coupon_use import CouponUseGivenBack, CouponUseTaken
 from services.inventory.domain.ledger import (
     AdjustmentReason,
     StockAdjusted,
@@ -59,6 +61,7 @@ from shared.events.orders import (
 from shared.events.returns import RefundApproved, RefundProposed, ReturnReceived
 from tests.unit.laws.world import (
     ANNA,
+    COUPON,
     MUG,
     START,
     World,
@@ -256,6 +259,29 @@ def placed_twice(world: World) -> Event:
     return world.add(f"order-{ids.derive('order', 'other')}", placed.data)
 
 
+def used_without_checkout(world: World) -> Event:
+    return world.add(f"couponuse-{COUPON}", CouponUseTaken(code=COUPON, order_id=ids.derive("order", "x")))
+
+
+def used_for_nothing(world: World) -> Event:
+    world.drop(world.one(CouponUseTaken))
+    return world.one(CartCheckedOut)
+
+
+def use_kept(world: World) -> Event:
+    world.drop(world.one(CouponUseGivenBack, n=1))
+    return world.one(OrderCancelled, NONE)
+
+
+def use_given_back_too_early(world: World) -> Event:
+    order = world.one(CartCheckedOut).data.order_id
+    return world.add(f"couponuse-{COUPON}", CouponUseGivenBack(code=COUPON, order_id=order))
+
+
+def use_given_back_twice(world: World) -> Event:
+    return world.add(f"couponuse-{COUPON}", world.one(CouponUseGivenBack).data)
+
+
 def stock_unanswered(world: World) -> Event:
     world.drop(world.one(StockReservationRejected))
     return world.one(OrderPlaced, NONE)
@@ -357,6 +383,11 @@ CASES = (
     Case("wrong sum", SumsAddUp, wrong_sum),
     Case("checkout without order", CheckoutIsOrder, checkout_lost, Kind.LOST),
     Case("order without checkout", CheckoutIsOrder, placed_twice, Kind.DUPLICATED),
+    Case("coupon used without a checkout", CouponsAreUsed, used_without_checkout, Kind.DUPLICATED),
+    Case("bought with a coupon that was not used", CouponsAreUsed, used_for_nothing, Kind.LOST),
+    Case("cancelled and the coupon's use kept", CouponsAreUsed, use_kept, Kind.LOST),
+    Case("coupon's use given back too early", CouponsAreUsed, use_given_back_too_early),
+    Case("coupon's use given back twice", CouponsAreUsed, use_given_back_twice, Kind.DUPLICATED),
     Case("no answer about stock", StockIsAnswered, stock_unanswered, Kind.LOST),
     Case("late answer about stock", StockIsAnswered, stock_answered_late),
     Case("order without end", OrdersEnd, never_ended, Kind.LOST),

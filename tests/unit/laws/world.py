@@ -16,6 +16,7 @@ from uuid import UUID
 from cli.laws import Laws, Violation
 from cli.laws.mail import MailIsLedger
 from cli.laws.provider import ProviderAgrees
+from services.cart.domain.coupon_use import CouponUseGivenBack, CouponUseTaken
 from services.inventory.domain.ledger import (
     EntryQty,
     StockReceived,
@@ -232,6 +233,7 @@ def line(line_id: UUID, sku: str, quantity: int, unit: int, *, tracked: bool = T
 LINES = (line(MUG, "mug", 3, 100), line(TIN, "tin", 1, 250))
 SHIPPING = Charge(method_id="post", title="Post", net=50, tax=0, gross=50)
 TOTALS = Totals(items_net=550, items_tax=0, shipping_net=50, shipping_tax=0, discount=0, total=600)
+COUPON = "TENTH"
 CONTACT = Contact(subject_id=ANNA, name=SEALED, email=SEALED)
 DESTINATION = Destination(country="GB", complete=True, address=SEALED)
 
@@ -317,6 +319,7 @@ def _placed(world: World, name: str) -> None:
         "locale": "en",
         "pricing_version": 1,
     }
+    world.add(f"couponuse-{COUPON}", CouponUseTaken(code=COUPON, order_id=order(name)))
     world.add(f"cart-{cart(name)}", CartStarted(subject_id=ANNA, currency="GBP", locale="en"))
     for each in LINES:
         world.add(
@@ -325,7 +328,8 @@ def _placed(world: World, name: str) -> None:
                 line_id=each.line_id, sku=each.sku, quantity=each.quantity, unit_price=each.unit_price
             ),
         )
-    world.add(f"cart-{cart(name)}", CartCheckedOut(order_id=order(name), terms_version="1", **about))
+    bought = CartCheckedOut(order_id=order(name), terms_version="1", coupons=(COUPON,), **about)
+    world.add(f"cart-{cart(name)}", bought)
     world.add(
         f"order-{order(name)}",
         OrderPlaced(
@@ -559,6 +563,7 @@ def _cancelled_with_late_money(world: World, name: str) -> None:
         ),
     )
     world.add(stream, OrderCancelled(reason=CancelReason.CUSTOMER, stock_tracked=True, revision=0))
+    world.add(f"couponuse-{COUPON}", CouponUseGivenBack(code=COUPON, order_id=order(name)))
     reserving = tuple(movement("reserve", name, sku)["movement_id"] for sku in ("mug", "tin"))
     for line_id, sku, quantity in ((MUG, "mug", 3), (TIN, "tin", 1)):
         world.add(
@@ -603,6 +608,7 @@ def _out_of_stock(world: World, name: str) -> None:
         f"order-{order(name)}",
         OrderCancelled(reason=CancelReason.INVENTORY, stock_tracked=True, revision=0),
     )
+    world.add(f"couponuse-{COUPON}", CouponUseGivenBack(code=COUPON, order_id=order(name)))
 
 
 LEDGER: tuple[tuple[str, UUID, int], ...] = (
