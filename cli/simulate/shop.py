@@ -1,6 +1,7 @@
 """What buyers and staff of the simulated shop do, from the first cart to the refund of what comes back."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -39,6 +40,13 @@ shipped and wait for a person, so never end.
 ENDED = ("COMPLETED", "CANCELLED")
 LONG_PAUSE_S = 1200.0
 """Longer than a cart waits before it counts as abandoned."""
+COUPONS = (
+    {"code": "THIRD", "percent_bp": 3333, "combines": True},
+    {"code": "FIVER", "amount": {"GBP": 500}, "combines": True},
+    {"code": "ONCE", "percent_bp": 5000, "free_shipping": True, "max_uses": 1},
+)
+CHOICES = ((), (), (), ("THIRD",), ("THIRD", "FIVER"), ("ONCE",), ("ONCE",))
+"""What a buyer names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,24 +57,26 @@ class Shop:
     provider: Provider
     clerk: Person
     manager: Person
+    owner: Person
     skus: tuple[str, ...]
     buyers: list[Person] = field(default_factory=list)
 
     @classmethod
     def of(cls, simulation: Simulation, provider: Provider) -> "Shop":
-        """A shop with two operators."""
+        """A shop with two operators and its owner."""
         return cls(
             simulation=simulation,
             provider=provider,
             clerk=Person.of(simulation, ActorKind.OPERATOR, "clerk"),
             manager=Person.of(simulation, ActorKind.OPERATOR, "manager"),
+            owner=Person.of(simulation, ActorKind.ADMIN, "owner"),
             skus=tuple(f"SKU-{n}" for n in range(simulation.chance.randint(1, 3))),
         )
 
     @property
     def acknowledged(self) -> list[Acknowledged]:
         """Everything that anybody was told was done."""
-        people = (self.clerk, self.manager, *self.buyers)
+        people = (self.clerk, self.manager, self.owner, *self.buyers)
         return [each for person in people for each in person.acknowledged]
 
     @property
@@ -75,7 +85,10 @@ class Shop:
         return self.simulation.chance
 
     async def open(self) -> None:
-        """List products and count goods in: few enough that some orders find none."""
+        """Offer coupons, list products and count goods in: few enough that some orders find none."""
+        policy = await self.owner.call("cart", "GET", "/pricing-policy")
+        offered = {**policy, "coupons": COUPONS, "effective_from": None}
+        await self.owner.call("cart", "PUT", "/pricing-policy", offered)
         for n, sku in enumerate(self.skus):
             product = {"titles": {"en": f"Thing {n}"}, "prices": {"GBP": 1000 + 1999 * n}}
             await self.clerk.call("cart", "PUT", f"/products/{sku}", product)
@@ -163,17 +176,20 @@ class Shop:
         }
         await asyncio.sleep(self.chance.choice((0, 0, 0, LONG_PAUSE_S)))
         seen = await buyer.call("cart", "PUT", f"{here}/delivery", delivery)
+        codes = self.chance.choice(CHOICES)
         while seen["lines"]:
             method = {"method_id": seen["shipping_options"][0]["method_id"]}
             seen = await buyer.call("cart", "PUT", f"{here}/delivery", method)
+            seen = await self._name_coupons(buyer, here, codes, seen)
             checkout = {"expected_total": seen["totals"]["total"], "terms_version": "2026-01"}
             try:
                 done = await buyer.call("cart", "POST", f"{here}/checkout", checkout)
                 return str(done["order_id"])
             except Denied as denial:
-                if denial.code not in ("sold_out", "total_changed"):
+                if denial.code not in ("sold_out", "total_changed", "coupon_used_up"):
                     raise
                 self.simulation.tell(buyer.name, f"cannot buy: {denial.code}")
+                codes = () if denial.code == "coupon_used_up" else codes
             seen = await self._take_out_what_is_gone(buyer, here)
         return None
 
@@ -213,6 +229,16 @@ class Shop:
             if warning["code"] == "sold_out":
                 seen = await buyer.call("cart", "DELETE", f"{here}/lines/{warning['line_id']}")
         return seen
+
+    async def _name_coupons(self, buyer: Person, here: str, codes: Sequence[str], seen: Any) -> Any:
+        """The cart with these coupons, or as it was if they are used up."""
+        if not codes and not seen["coupons"]:
+            return seen
+        try:
+            return await buyer.call("cart", "PUT", f"{here}/coupons", {"codes": codes})
+        except Denied as denial:
+            self.simulation.tell(buyer.name, f"no coupon: {denial.code}")
+            return seen
 
     def _domain(self) -> str:
         return "nowhere.example" if self.chance.random() < 0.05 else "example.com"
