@@ -21,6 +21,7 @@ from cli.demo.client import GaveUp, Refused
 from cli.demo.invoices import EXAMPLE, NotInvoices
 from cli.demo.scenario import SEED
 from cli.platform import SERVICES, STATE_DIR, PlatformError, attach
+from cli.pricing import PolicyFileError, export_policy, import_policy
 from cli.up import up as keep_up
 from sandbox.command import StartError
 from shared.events.envelope import ActorKind
@@ -32,11 +33,14 @@ parked_app = typer.Typer(help="Records that wait because they failed or came ear
 events_app = typer.Typer(help="The event topics.", no_args_is_help=True)
 app.add_typer(parked_app, name="parked")
 catalog_app = typer.Typer(help="The products that the shop sells, as files.", no_args_is_help=True)
+pricing_app = typer.Typer(help="What is taxed how, what delivery costs, coupons.", no_args_is_help=True)
 app.add_typer(events_app, name="events")
 app.add_typer(catalog_app, name="catalog")
+app.add_typer(pricing_app, name="pricing")
 
 CANNOT = 2
 INTERRUPTED = 130
+FILE_ERRORS = (CatalogError, PolicyFileError)
 
 Attach = Annotated[
     Path | None,
@@ -248,6 +252,27 @@ def catalog_export(
     _end(export_catalog(attach(platform), options))
 
 
+@pricing_app.command("import")
+def pricing_import(
+    file: Annotated[Path, typer.Argument(help="the policy as JSON; - for standard input")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")] = False,
+    platform: Attach = None,
+) -> None:
+    """Price by a policy, at once or from its effective_from on; again, it changes nothing. Exit code 2: it is
+    not valid."""
+    _end(import_policy(attach(platform), file, dry_run=dry_run))
+
+
+@pricing_app.command("export")
+def pricing_export(
+    file: Annotated[Path | None, typer.Argument(help="standard output by default")] = None,
+    at: Annotated[str | None, typer.Option(help="What holds then, as ISO 8601; by default now.")] = None,
+    platform: Attach = None,
+) -> None:
+    """Write the policy that holds, to be changed and imported again."""
+    _end(export_policy(attach(platform), file, at=at))
+
+
 def _one(name: str) -> str:
     return _known([name])[0]
 
@@ -268,7 +293,7 @@ def main() -> None:
     """Run the command line; a failure that a person can mend is one line and exit code 2."""
     try:
         app()
-    except (PlatformError, StartError, SettingsError, NotInvoices, CatalogError, GaveUp, Refused) as error:
+    except (PlatformError, StartError, SettingsError, NotInvoices, *FILE_ERRORS, GaveUp, Refused) as error:
         _fail(error)
     except (asyncpg.PostgresError, KafkaError, *CONNECTION_LOST) as error:
         _fail(f"the platform cannot be reached: {str(error) or type(error).__name__}")
