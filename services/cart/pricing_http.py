@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, fields
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, StrictInt
+from pydantic import AwareDatetime, BaseModel, Field, StrictInt
 
 from services.cart.commands import execute
 from services.cart.domain.coupons import Coupon, as_code
@@ -25,6 +25,9 @@ from shared.store.unit_of_work import UnitOfWork
 
 MOST_AT_ONCE = 1000
 BEFORE_ALL = UUID(int=0)
+Instant = Annotated[
+    AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9000, 1, 1, tzinfo=UTC))
+]
 
 
 class PolicyBody(BaseModel):
@@ -43,7 +46,7 @@ class PolicyBody(BaseModel):
     shipping_methods: tuple[ShippingMethod, ...]
     coupons: tuple[Coupon, ...] = ()
     line_limit: StrictInt = MOST_LINES
-    effective_from: AwareDatetime | None = None
+    effective_from: Instant | None = None
     version: int | None = None
 
     def rules(self) -> PricingRules:
@@ -91,7 +94,7 @@ def routes(store: Store, auth: Authenticator) -> APIRouter:
         return await run_command(request, store, actor, work)
 
     @router.get("/pricing-policy")
-    async def policy(request: Request, at: Annotated[AwareDatetime | None, Query()] = None) -> Response:
+    async def policy(request: Request, at: Annotated[Instant | None, Query()] = None) -> Response:
         """The rules that hold now, or `at` an instant; with their coupons for staff only."""
         reader = auth.actor_of(request)
         async with store.session() as session:

@@ -48,6 +48,12 @@ class QuotedLines(BaseModel):
     pickup_location_id: UUID | None = None
     coupons: Annotated[list[CouponCode], Field(max_length=5)] = []
 
+    @model_validator(mode="after")
+    def _each_once(self) -> "QuotedLines":
+        if len({line.line_id for line in self.lines}) < len(self.lines):
+            raise ValueError("a line_id is there more than once")
+        return self
+
     def wish(self) -> Wish:
         """What the pure core promises a price for."""
         return Wish(
