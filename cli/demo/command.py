@@ -39,6 +39,8 @@ EXPECTED_A_DAY = {
     "orphans_given_back": 1,
     "returns_completed": 4,
     "goodwill": 1,
+    "coupons_used": 4,
+    "coupons_given_back": 2,
 }
 """What the example's day shows at least."""
 

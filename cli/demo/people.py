@@ -12,7 +12,7 @@ import httpx
 
 from cli.demo.client import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S, GaveUp, Person, Refused
 from cli.demo.invoices import InvoiceLine
-from cli.demo.scenario import Card, Fate, GiveBack, Purchase, products, stock_needed
+from cli.demo.scenario import COUPON_BP, Card, Fate, GiveBack, Purchase, products, stock_needed
 from cli.platform import Platform
 from shared.domain.ids import derive
 from shared.events.envelope import ActorKind
@@ -33,9 +33,10 @@ class Shop:
     admin: Person
     clerk: Person
     manager: Person
+    coupon: str
 
     @classmethod
-    def of(cls, platform: Platform, http: httpx.AsyncClient) -> "Shop":
+    def of(cls, platform: Platform, http: httpx.AsyncClient, run: str) -> "Shop":
         """The shop of a platform, with an admin and two operators (two for refunds above the threshold)."""
         return cls(
             platform,
@@ -43,6 +44,7 @@ class Shop:
             Person(http, platform.token(ActorKind.ADMIN, "demo-admin")),
             Person(http, platform.token(ActorKind.OPERATOR, "demo-clerk")),
             Person(http, platform.token(ActorKind.OPERATOR, "demo-manager")),
+            f"ADVENT-{run[:8].upper()}",
         )
 
     def url(self, service: str, path: str) -> str:
@@ -50,8 +52,10 @@ class Shop:
         return f"{self.platform.services[service].url}{path}"
 
     async def open(self, purchases: list[Purchase], run: str) -> None:
-        """Set prices and shipping, list every product and count the goods in."""
-        rules = _pricing({purchase.postage for purchase in purchases})
+        """Set prices, shipping and a coupon for so many, list every product and count the goods in."""
+        rules = _pricing(
+            {purchase.postage for purchase in purchases}, self.coupon, sum(p.coupon for p in purchases)
+        )
         await self.admin.call("PUT", self.url("cart", "/pricing-policy"), rules)
         listing = [_listing(line) for line in products(purchases).values()]
         for start in range(0, len(listing), PRODUCT_LINES):
@@ -92,7 +96,9 @@ class Shop:
         else:
             await self._fill(purchase, buyer, here)
         cart = await buyer.call("PUT", f"{here}/delivery", _delivery(purchase))
-        total = sum(line.amount for line in purchase.lines) + purchase.postage
+        if purchase.coupon:
+            cart = await buyer.call("PUT", f"{here}/coupons", {"codes": [self.coupon.lower()]})
+        total = purchase.total
         if cart["totals"]["total"] != total:
             raise GaveUp(f"{purchase.name} costs {cart['totals']['total']}, its invoice says {total}")
         checkout = {"expected_total": total, "terms_version": "2026-01"}
@@ -319,7 +325,7 @@ def _asks(order: dict[str, Any], paying: set[str]) -> bool:
     return bool(intent) and intent not in paying
 
 
-def _pricing(postages: set[int]) -> dict[str, Any]:
+def _pricing(postages: set[int], coupon: str, uses: int) -> dict[str, Any]:
     """Prices include VAT; postage is what the invoices say, everything else is delivered free."""
     vat = {"GB": 2000, "FR": 2000, "NL": 2100, "DE": 1900, "IE": 2300, "ES": 2100, "IT": 2200, "BE": 2100}
     return {
@@ -340,6 +346,7 @@ def _pricing(postages: set[int]) -> dict[str, Any]:
             }
             for postage in sorted(postages)
         ],
+        "coupons": [{"code": coupon, "percent_bp": COUPON_BP, "max_uses": uses}] if uses else [],
     }
 
 

@@ -36,7 +36,7 @@ async def play(
     """
     limits = httpx.Limits(max_connections=4 * at_once, max_keepalive_connections=4 * at_once)
     async with httpx.AsyncClient(timeout=HTTP_TIMEOUT_S, limits=limits, trust_env=False) as http:
-        shop = Shop.of(platform, http)
+        shop = Shop.of(platform, http, run)
         await shop.open(list(purchases), run)
         await shop.be_paid_by_a_stranger(run)
         waiting = iter(purchases)

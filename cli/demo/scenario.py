@@ -8,9 +8,11 @@ from enum import StrEnum
 from uuid import UUID
 
 from cli.demo.invoices import Invoice, InvoiceLine
+from shared.domain import round_half_up
 from shared.domain.ids import derive
 
 SEED = 20101201
+COUPON_BP = 1_000
 
 
 class Card(StrEnum):
@@ -50,7 +52,8 @@ class GiveBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase:
-    """One cart that becomes an order, and what happens to it; `cards` are tried one after another.
+    """One cart that becomes an order, and what happens to it; `cards` are tried one after another, a `coupon`
+    takes a tenth off.
 
     `signs_in_late`: the customer fills a cart as a guest and has it merged into their own.
     """
@@ -67,6 +70,14 @@ class Purchase:
     signs_in_late: bool = False
     give_back: GiveBack | None = None
     goodwill: int = 0
+    coupon: bool = False
+
+    @property
+    def total(self) -> int:
+        """What it costs, in minor units: a coupon takes a tenth off the goods."""
+        goods = sum(line.amount for line in self.lines)
+        off = round_half_up(goods * COUPON_BP, 10_000) if self.coupon else 0
+        return goods - off + self.postage
 
     @property
     def quantities(self) -> Counter[str]:
@@ -90,7 +101,8 @@ SPECIAL_CARDS = (
 )
 SCARCE = "-LAST"
 """Marks a product of which there is always one unit less than somebody wants."""
-DECLINED, RETRIED, LATE, OUT_OF_STOCK, TWO_PARCELS, SENT_BACK, SIGNED_IN_LATE = 3, 2, 2, 3, 6, 2, 3
+DECLINED, RETRIED, LATE, OUT_OF_STOCK, TWO_PARCELS, SENT_BACK = 3, 2, 2, 3, 6, 2
+SIGNED_IN_LATE, COUPONS = 3, 4
 TWO_PAYMENTS = 2
 """How many of the orders in two parcels have a card whose authorizations serve one capture."""
 
@@ -135,7 +147,7 @@ def _yesterday(credit: Invoice, seed: int, day: int) -> Purchase:
 
 
 def _with_fates(purchases: list[Purchase], rng: random.Random) -> list[Purchase]:
-    """Deal out declined cards, late money, missing stock, second parcels and returns."""
+    """Deal out declined cards, late money, missing stock, second parcels, returns and coupons."""
     order = list(range(len(purchases)))
     rng.shuffle(order)
     changed = dict(enumerate(purchases))
@@ -163,6 +175,10 @@ def _with_fates(purchases: list[Purchase], rng: random.Random) -> list[Purchase]
     for card in SPECIAL_CARDS:
         deal(1, paid(), cards=(card,))
     deal(SIGNED_IN_LATE, [i for i in paid() if purchases[i].customer], signs_in_late=True)
+    deal(COUPONS, paid(), coupon=True)
+    for index, purchase in changed.items():
+        if purchase.fate is Fate.CANCELLED_WHILE_PAYING or (purchase.give_back and not purchase.goodwill):
+            changed[index] = replace(purchase, coupon=True)
     return [changed[index] for index in sorted(changed)]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from cli.laws.law import order_of
+from services.cart.domain.coupon_use import CouponUseGivenBack, CouponUseTaken
 from shared.events.cart import CartCheckedOut, CartMerged
 from shared.events.common import CancelReason
 from shared.events.envelope import Recorded
@@ -53,6 +54,8 @@ COUNTED = (
     "refunds",
     "goodwill",
     "orphans_given_back",
+    "coupons_used",
+    "coupons_given_back",
 )
 
 
@@ -82,6 +85,10 @@ class Tally:
                 self._counts["checkouts"] += 1
             case CartMerged():
                 self._counts["merged"] += 1
+            case CouponUseTaken():
+                self._counts["coupons_used"] += 1
+            case CouponUseGivenBack():
+                self._counts["coupons_given_back"] += 1
             case OrderCancelled(reason=CancelReason.DECLINED):
                 self._counts["declined"] += 1
             case OrderCancelled(reason=CancelReason.INVENTORY):

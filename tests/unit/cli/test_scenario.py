@@ -38,6 +38,8 @@ def test_the_example_shows_what_a_day_can_bring() -> None:
     in_two_payments = [each for each in purchases if each.cards == (Card.ONE_CAPTURE,)]
     assert [each.parcels for each in in_two_payments] == [2, 2]
     assert sum(Card.PROVIDER_AWAY in purchase.cards for purchase in purchases) == 1
+    assert sum(p.coupon and p.fate is Fate.DELIVERED for p in purchases) >= 4
+    assert sum(p.coupon and p.fate is Fate.CANCELLED_WHILE_PAYING for p in purchases) == 2
     assert sum(Card.WEBHOOKS_TWICE in purchase.cards for purchase in purchases) >= 1
 
 

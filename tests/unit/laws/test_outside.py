@@ -430,5 +430,7 @@ def test_the_tally_of_the_day() -> None:
         "refunds": 2,
         "goodwill": 0,
         "orphans_given_back": 0,
+        "coupons_used": 3,
+        "coupons_given_back": 2,
     }
     assert tally.events == {"shop": len(the_day().events)}
