@@ -78,16 +78,20 @@ class Face:
 
 @asynccontextmanager
 async def open_cart(make_database: MakeDatabase, _folder: Path) -> AsyncIterator[Face]:
-    """Two mugs for sale, an open cart and one that was bought."""
+    """Two mugs for sale, an open cart and one that was bought with a coupon."""
     async with cart.open_shop(await make_database(CART.migrations, "cart")) as shop:
         face = Face("cart", shop.http, cart.TOKEN_KEY, Actor(ActorKind.CUSTOMER, str(BUYER)))
         await shop.sell("MUG")
         await shop.sell("CUP", custom=True)
+        policy = await shop.admin.json("GET", "/pricing-policy")
+        offered = {**policy, "coupons": [{"code": "TENTH", "percent_bp": 1000}], "effective_from": None}
+        await shop.admin.json("PUT", "/pricing-policy", offered)
         buyer = shop.customer(BUYER)
         for bought in (False, True):
             basket = await buyer.start(cart_id=str(derive("fuzz-cart", bought)))
             await basket.add("MUG", 2, line_id=str(derive("fuzz-line", bought)))
-            seen = await basket.deliver()
+            await basket.deliver()
+            seen = await buyer.json("PUT", f"{basket.path}/coupons", {"codes": ["TENTH"]})
             if bought:
                 await basket.check_out(seen["totals"]["total"])
                 face.learn("reorder_of", ids.order_id(basket.cart_id))
@@ -100,6 +104,8 @@ async def open_cart(make_database: MakeDatabase, _folder: Path) -> AsyncIterator
         face.learn("sku", "MUG", "CUP")
         face.learn("currency", "GBP")
         face.learn("method_id", "standard")
+        for name in ("code", "codes"):
+            face.learn(name, "TENTH")
         yield face
 
 
