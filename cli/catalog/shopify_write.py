@@ -16,7 +16,7 @@ class ShopifyWriter:
     """Writes articles one after another; `columns` are all that any of them needs (see `columns_of`)."""
 
     def __init__(self, file: TextIO, columns: Iterable[str], *, currency: str, locale: str = "en") -> None:
-        self._csv = csv.DictWriter(file, shopify.in_order(columns), restval="", lineterminator="\n")
+        self._csv = csv.DictWriter(file, shopify.in_order(columns), restval="", lineterminator="\r\n")
         self._csv.writeheader()
         self._currency = currency
         self._locale = locale

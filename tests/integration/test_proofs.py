@@ -214,7 +214,7 @@ async def test_a_good_day_is_proved(open_day: OpenDay) -> None:
     )
     for counter in ("oversold", "lost", "duplicated", "mismatched_read_models", "topic_duplicates"):
         assert proofs.counters[counter] == 0, counter
-    assert of(proofs, "L10").compared["captured"] == 1200
+    assert of(proofs, "L10").compared["captured by orders"] == 1200
     assert of(proofs, "L18", "topic").compared["events"] == sum(proofs.events_by_topic.values())
     assert json.loads(json.dumps(proofs.as_json()))["ok"] is True
 

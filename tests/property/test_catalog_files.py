@@ -116,6 +116,13 @@ def test_shopify_csv(catalog: list[Found]) -> None:
     assert as_csv(again) == file
 
 
+def test_a_carriage_return_alone_stays_in_its_cell() -> None:
+    named = {"sku": "MUG", "handle": "mug", "titles": {"en": "Mug"}, "prices": {"GBP": 900}}
+    product = {**USUAL, **named, "attributes": {"Vendor": "Acme\r& Sons"}}
+    ((again, _),) = from_csv(as_csv([(product, None)]))
+    assert again["attributes"] == {"Vendor": "Acme\r& Sons"}
+
+
 @PROFILE
 @given(catalogs())
 def test_json_lines(catalog: list[Found]) -> None:

@@ -10,6 +10,7 @@ from tests.property.test_cart import CartMachine
 from tests.property.test_inventory import InventoryMachine
 from tests.property.test_message import MessageMachine
 from tests.property.test_order import OrderMachine
+from tests.property.test_orphan import OrphanMachine
 from tests.property.test_returns import ReturnsMachine
 
 MACHINES: tuple[type[AggregateMachine], ...] = (
@@ -17,6 +18,7 @@ MACHINES: tuple[type[AggregateMachine], ...] = (
     InventoryMachine,
     MessageMachine,
     OrderMachine,
+    OrphanMachine,
     ReturnsMachine,
 )
 

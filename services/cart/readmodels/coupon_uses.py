@@ -50,5 +50,6 @@ async def codes_of_order(session: Session, order_id: UUID) -> list[str]:
 
 async def uses_of_code(session: Session, code: str, after: UUID, limit: int) -> list[CouponUseRow]:
     """A page of a coupon's uses in the order of their order ids."""
-    condition = "code = $1 AND order_id > $2 ORDER BY order_id LIMIT $3"
-    return await COUPON_USES.query(session, condition, code, after, limit)
+    return await COUPON_USES.query(
+        session, "code = $1 AND order_id > $2 ORDER BY order_id LIMIT $3", code, after, limit
+    )

@@ -120,7 +120,7 @@ class Order:
                     version=version,
                     event_id=event_id(1, stream, version),
                     type=type(data).__name__,
-                    schema_version=1,
+                    schema_version=HEARD.schema_version(type(data).__name__),
                     occurred_at=self.at,
                     correlation_id=self.order_id,
                     causation_id=None,
