@@ -28,7 +28,7 @@ demo-compose: $(RUN) ## the same demo against containers (needs Docker)
 	@ORDERFLOW=$(BIN)/orderflow deploy/compose/demo $(ARGS)
 
 test: $(DEV) ## all tests, four files at a time: they mostly wait; make test ARGS=tests/unit runs some
-	@$(BIN)/pytest -n 4 --dist loadfile $(or $(ARGS),tests)
+	@$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(or $(ARGS),tests)
 
 simulate: SEEDS ?= 1..10000
 simulate: $(DEV) ## all services in one process under seeded faults: SEEDS=1..10000, about an hour

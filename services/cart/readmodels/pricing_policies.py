@@ -56,6 +56,7 @@ PRICING_POLICIES = ReadModel(
 
 async def policy_at(session: Session, now: datetime) -> PolicyAdopted | None:
     """The version that is in force at `now`: the one that began last."""
-    in_force = "effective_from <= $1 ORDER BY effective_from DESC, version DESC LIMIT 1"
-    rows = await PRICING_POLICIES.query(session, in_force, now)
+    rows = await PRICING_POLICIES.query(
+        session, "effective_from <= $1 ORDER BY effective_from DESC, version DESC LIMIT 1", now
+    )
     return rows[0].policy if rows else None

@@ -116,6 +116,8 @@ def _sample(hint: Any, source: random.Random) -> Any:
         return _sample(hint.__supertype__, source)
     if origin is tuple and inner[1:] == (...,):
         return tuple(_sample(inner[0], source) for _ in range(source.randrange(3)))
+    if origin is list:
+        return [_sample(inner[0], source) for _ in range(source.randrange(3))]
     if origin in (dict, Mapping):
         return {_sample(inner[0], source): _sample(inner[1], source) for _ in range(source.randrange(3))}
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
