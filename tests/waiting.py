@@ -2,9 +2,13 @@
 
 import asyncio
 import inspect
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Final
+
+PATIENCE: Final = float(os.environ.get("ORDERFLOW_TEST_PATIENCE", "2"))
+"""What every limit of time is multiplied by: a slow machine may take its time, planted mistakes need not."""
 
 
 async def until(
@@ -12,7 +16,7 @@ async def until(
 ) -> Any:
     """Ask `condition` (plain or async) until its answer is true, and give that; AssertionError in the end."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
+    deadline = loop.time() + seconds * PATIENCE
     while True:
         answer = condition()
         if inspect.isawaitable(answer):
@@ -20,7 +24,7 @@ async def until(
         if answer:
             return answer
         if loop.time() > deadline:
-            raise AssertionError(f"{what} did not hold within {seconds} s; last answer {answer!r}")
+            raise AssertionError(f"{what} did not hold within {seconds * PATIENCE} s; last answer {answer!r}")
         await pause(poll)
 
 
@@ -46,6 +50,6 @@ async def in_background(
     finally:
         stop.set()
         try:
-            await asyncio.wait_for(task, seconds)
+            await asyncio.wait_for(task, seconds * PATIENCE)
         finally:
             task.cancel()

@@ -180,6 +180,7 @@ async def _output(argv: Sequence[str], tree: Path, testimony: Path) -> str:
         "PYTHONPATH": str(tree),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # finding and loading all of them takes longer than most tests
+        "ORDERFLOW_TEST_PATIENCE": "1",
         "WITNESS_FILE": str(testimony),
     }
     process = await asyncio.create_subprocess_exec(

@@ -93,7 +93,7 @@ class Running:
         except httpx.TransportError:
             return 0
 
-    async def stop(self, seconds: float = 15) -> int:
+    async def stop(self, seconds: float = 60) -> int:
         """Send SIGTERM and give the exit code; killed with an error if that takes longer."""
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -145,7 +145,7 @@ async def serving(env: Mapping[str, str], folder: Path, role: str = "all") -> As
         base_url=f"http://127.0.0.1:{env['PORT']}",
         headers={"Authorization": f"Bearer {token}"},
         trust_env=False,
-        timeout=20,
+        timeout=60,
     ) as http:
 
         async def ready() -> bool:

@@ -75,7 +75,7 @@ async def test_a_topic_that_lost_everything_is_filled_again() -> None:
     async with in_background(bank.relay.run):
         await until(lambda: bank.unsent == 0)
         bank.broker.lose_everything()
-        await until(lambda: bank.told() == bank.written(), seconds=10)
+        await until(lambda: bank.told() == bank.written(), seconds=30)
 
 
 async def test_a_topic_that_lost_data_and_grew_again_before_anybody_noticed_is_filled_again() -> None:
@@ -91,7 +91,7 @@ async def test_a_topic_that_lost_data_and_grew_again_before_anybody_noticed_is_f
     await MemoryTopicWriter(bank.broker, TELLER).send(unheard)
 
     async with in_background(bank.relay.run):
-        await until(lambda: sorted(bank.told()["account-a"]) == [1, 2], seconds=10)
+        await until(lambda: sorted(bank.told()["account-a"]) == [1, 2], seconds=30)
 
 
 async def test_a_clock_that_is_set_back_loses_nothing() -> None:

@@ -164,7 +164,7 @@ class Shop:
         answer = await self.provider.post(
             payment["confirm_url"],
             json={"client_secret": payment["client_secret"], "card": {"number": card}},
-            timeout=10,
+            timeout=60,
         )
         return answer.json()
 
