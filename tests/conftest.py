@@ -1,7 +1,7 @@
 """Servers for the whole run, and a fresh database for every service of a test."""
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +25,16 @@ class Database:
 
 MakeDatabase = Callable[..., Awaitable[Database]]
 
+_TEMPLATES: dict[tuple[str, Path], str] = {}
+"""Per server and folder of migrations, a database that has them and that nobody uses: to be copied."""
+
 
 @pytest.fixture(scope="session")
 async def postgres() -> AsyncIterator[str]:
     """A superuser's URL of a Postgres server."""
     async with postgres_server() as url:
         yield url
+        await _drop(url, [_TEMPLATES.pop(made_from) for made_from in list(_TEMPLATES) if made_from[0] == url])
 
 
 @pytest.fixture(scope="session")
@@ -54,33 +58,50 @@ async def databases(postgres: str) -> AsyncIterator[MakeDatabase]:
 
     async def make(migrations: Path, prefix: str = "service", *, admin_url: str = postgres) -> Database:
         service = f"{prefix}_{secrets.token_hex(4)}"
+        template = await _template(admin_url, migrations)
         admin = await asyncpg.connect(admin_url)
         try:
+            await admin.execute(f"CREATE DATABASE {service} TEMPLATE {template}")
             await provision(admin, service, service)
         finally:
             await admin.close()
         if admin_url == postgres:
             made.append(service)
-        database = Database(
+        return Database(
             service, _at(admin_url, service), _at(admin_url, service, user=service, password=service)
         )
-        owner = await asyncpg.connect(database.owner_url)
-        try:
-            await migrate(owner, migrations)
-        finally:
-            await owner.close()
-        return database
 
     try:
         yield make
     finally:
-        admin = await asyncpg.connect(postgres)
+        await _drop(postgres, made)
+
+
+async def _template(admin_url: str, migrations: Path) -> str:
+    if (admin_url, migrations) not in _TEMPLATES:
+        name = f"template_{secrets.token_hex(4)}"
+        admin = await asyncpg.connect(admin_url)
         try:
-            for service in made:
-                await admin.execute(f"DROP DATABASE {service} WITH (FORCE)")
-                await admin.execute(f"DROP ROLE {service}")
+            await provision(admin, name, name)
         finally:
             await admin.close()
+        owner = await asyncpg.connect(_at(admin_url, name))
+        try:
+            await migrate(owner, migrations)
+        finally:
+            await owner.close()
+        _TEMPLATES[admin_url, migrations] = name
+    return _TEMPLATES[admin_url, migrations]
+
+
+async def _drop(admin_url: str, names: Sequence[str]) -> None:
+    admin = await asyncpg.connect(admin_url)
+    try:
+        for name in names:
+            await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            await admin.execute(f"DROP ROLE {name}")
+    finally:
+        await admin.close()
 
 
 def _at(url: str, database: str, *, user: str = "", password: str = "") -> str:
