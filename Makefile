@@ -53,8 +53,9 @@ format: $(DEV) ## let ruff put the code in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-contracts: $(DEV) ## write docs/contracts/ from the events
+contracts: $(DEV) ## write docs/contracts/ from the events, docs/problems.md from the routes
 	@$(BIN)/python -m shared.events.contracts
+	@$(BIN)/python -m cli.problems
 
 lock: ## write the lock files from pyproject.toml (needs uv); ARGS=--upgrade takes newer versions
 	@command -v uv >/dev/null || { echo 'make lock needs uv on PATH.' >&2; exit 1; }

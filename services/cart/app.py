@@ -13,6 +13,7 @@ from services.cart.domain.merging import TakeLines
 from services.cart.domain.pricing import PRICING
 from services.cart.domain.product import PRODUCT
 from services.cart.follow_ups import follow_up, on_deadline
+from services.cart.openapi import EXAMPLES, OPERATIONS
 from services.cart.personal_data import PersonalData
 from services.cart.reactions import react
 from services.cart.readmodels import cart_view
@@ -28,6 +29,7 @@ from shared.messaging.subscription import Subscription
 from shared.messaging.topics import topic_of
 from shared.service.auth import Authenticator
 from shared.service.http import joined
+from shared.service.openapi import described
 from shared.service.quotes import QuoteKeys
 from shared.service.run import Service, Wired
 from shared.service.vault import Vault
@@ -79,7 +81,7 @@ def wire(settings: CartSettings, store: Store) -> Wired:
             on_deadline={CART.category: on_deadline},
             streams=streams,
         ),
-        router=router,
+        router=described(router, OPERATIONS, EXAMPLES),
         samples=(cart_view.sample,),
         prepare=partial(adopt_first_policy, store),
     )

@@ -8,6 +8,7 @@ from services.inventory.domain.availability import SKU_AVAILABILITY, AssessAvail
 from services.inventory.domain.reservation import RESERVATION
 from services.inventory.domain.stock import STOCK_ITEM
 from services.inventory.http import routes
+from services.inventory.openapi import EXAMPLES, OPERATIONS
 from services.inventory.reactions import follow_up, react
 from services.inventory.readmodels import stock_levels
 from services.inventory.readmodels.reservations import RESERVATIONS
@@ -18,6 +19,7 @@ from shared.events.registry import Registry
 from shared.messaging.subscription import Subscription
 from shared.messaging.topics import topic_of
 from shared.service.auth import Authenticator
+from shared.service.openapi import described
 from shared.service.run import Service, Wired
 from shared.service.settings import Settings
 from shared.store.store import Definition, Store
@@ -50,9 +52,10 @@ def subscription(settings: Settings) -> Subscription:
 
 def wire(settings: Settings, store: Store) -> Wired:
     """How inventory's parts hang together."""
+    router = routes(store, Authenticator(settings.jwt_key.get_secret_value(), store.clock))
     return Wired(
         duties=Duties(execute=execute, commands=(AssessAvailability,), streams=streams),
-        router=routes(store, Authenticator(settings.jwt_key.get_secret_value(), store.clock)),
+        router=described(router, OPERATIONS, EXAMPLES),
         samples=(stock_levels.sample,),
     )
 

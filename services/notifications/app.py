@@ -9,6 +9,7 @@ from services.notifications.commands import execute
 from services.notifications.domain.message import MESSAGE
 from services.notifications.effects import EmailSend
 from services.notifications.http import routes
+from services.notifications.openapi import EXAMPLES, OPERATIONS
 from services.notifications.reactions import EMAIL_SEND, react
 from services.notifications.readmodels import message_ledger
 from services.notifications.readmodels.mail_occasions import HEARD, MAIL_OCCASIONS
@@ -22,6 +23,7 @@ from shared.events.registry import Registry
 from shared.messaging.subscription import Subscription
 from shared.messaging.topics import topic_of
 from shared.service.auth import Authenticator
+from shared.service.openapi import described
 from shared.service.run import Service, Wired
 from shared.service.vault import Vault
 from shared.store.connection import Connection
@@ -83,13 +85,14 @@ def assemble(settings: NotificationsSettings, store: Store, mail: Mail) -> Wired
         merchant_email=settings.merchant_email,
         clock=store.clock,
     )
+    router = routes(store, Authenticator(settings.jwt_key.get_secret_value(), store.clock))
     return Wired(
         duties=Duties(
             execute=execute,
             effects={EMAIL_SEND: send},
             streams=lambda command: (MESSAGE.stream(command.message_id),),
         ),
-        router=routes(store, Authenticator(settings.jwt_key.get_secret_value(), store.clock)),
+        router=described(router, OPERATIONS, EXAMPLES),
         samples=(message_ledger.sample, effects.sample),
     )
 

@@ -15,6 +15,7 @@ from services.orders.domain import (
     orphan,
 )
 from services.orders.effects import ProviderCalls
+from services.orders.openapi import EXAMPLES, OPERATIONS
 from services.orders.orphan_effects import OrphanCalls
 from services.orders.psp import PaymentProvider
 from services.orders.reactions import call, react
@@ -33,6 +34,7 @@ from shared.messaging.subscription import Subscription
 from shared.messaging.topics import topic_of
 from shared.service.auth import Authenticator
 from shared.service.http import joined
+from shared.service.openapi import described
 from shared.service.run import Service, Wired
 from shared.service.vault import Vault
 from shared.store.store import Definition, Store
@@ -78,6 +80,13 @@ def assemble(settings: OrdersSettings, store: Store, provider: PaymentProvider) 
     vault = Vault(base64.b64decode(settings.data_key.get_secret_value()))
     auth = Authenticator(settings.jwt_key.get_secret_value(), store.clock)
 
+    router = joined(
+        webhooks.routes(store, inbox),
+        http.routes(store, commands, auth),
+        pages.routes(store, provider, vault, auth),
+        orphans_http.routes(store, commands, auth),
+    )
+
     async def execute(uow: UnitOfWork, command: Any) -> None:
         await (inbox.take if isinstance(command, TakeNotice) else commands)(uow, command)
 
@@ -107,12 +116,7 @@ def assemble(settings: OrdersSettings, store: Store, provider: PaymentProvider) 
                 )
             },
         ),
-        router=joined(
-            webhooks.routes(store, inbox),
-            http.routes(store, commands, auth),
-            pages.routes(store, provider, vault, auth),
-            orphans_http.routes(store, commands, auth),
-        ),
+        router=described(router, OPERATIONS, EXAMPLES),
         samples=(
             order_view.sample,
             processing_queue.sample,

@@ -10,6 +10,7 @@ from services.returns.domain.refund import REFUND_GRANT
 from services.returns.domain.returnable import RETURNABLE
 from services.returns.domain.returns import RETURN, CloseReturn
 from services.returns.http import routes
+from services.returns.openapi import EXAMPLES, OPERATIONS
 from services.returns.reactions import due, follow_up, react
 from services.returns.readmodels import refund_queue, return_view, returnable
 from services.returns.readmodels.refund_queue import REFUND_QUEUE
@@ -22,6 +23,7 @@ from shared.events.registry import Registry
 from shared.messaging.subscription import Subscription
 from shared.messaging.topics import topic_of
 from shared.service.auth import Authenticator
+from shared.service.openapi import described
 from shared.service.run import Service, Wired
 from shared.service.vault import Vault
 from shared.store.store import Definition, Store
@@ -54,6 +56,12 @@ def subscription(settings: ReturnsSettings) -> Subscription:
 
 def wire(settings: ReturnsSettings, store: Store) -> Wired:
     """How returns' parts hang together."""
+    router = routes(
+        store,
+        Authenticator(settings.jwt_key.get_secret_value(), store.clock),
+        Vault(base64.b64decode(settings.data_key.get_secret_value())),
+        auto_approve=settings.auto_approve_returns,
+    )
     return Wired(
         duties=Duties(
             execute=execute,
@@ -61,12 +69,7 @@ def wire(settings: ReturnsSettings, store: Store) -> Wired:
             on_deadline={RETURN.category: due},
             expected={ProposeForReceipt: frozenset({"already_proposed"})},
         ),
-        router=routes(
-            store,
-            Authenticator(settings.jwt_key.get_secret_value(), store.clock),
-            Vault(base64.b64decode(settings.data_key.get_secret_value())),
-            auto_approve=settings.auto_approve_returns,
-        ),
+        router=described(router, OPERATIONS, EXAMPLES),
         samples=(return_view.sample, returnable.sample, refund_queue.sample),
         prepare=lambda: adopt_default_policy(store),
     )

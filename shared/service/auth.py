@@ -76,23 +76,23 @@ class Authenticator:
 
     def require(self, kinds: frozenset[ActorKind]) -> Callable[..., Awaitable[Any]]:
         """A FastAPI dependency that gives the actor, if it is one of `kinds`; else 401 or 403."""
-        return _Bearer(self, kinds)
+        return Bearer(self, kinds)
 
 
-class _Bearer(HTTPBearer):
+class Bearer(HTTPBearer):
     """One dependency that says in the OpenAPI document that a token is needed, and looks at the token."""
 
     def __init__(self, authenticator: Authenticator, kinds: frozenset[ActorKind]) -> None:
         super().__init__(scheme_name="HTTPBearer", auto_error=False)
         self._authenticator = authenticator
-        self._kinds = kinds
+        self.kinds = kinds
 
     async def __call__(self, request: Request) -> Actor:  # type: ignore[override]
         actor = self._authenticator.actor_of(request)
         if actor is None:
             raise _unauthenticated("A token is needed: Authorization: Bearer <token>.")
-        if actor.kind not in self._kinds:
-            allowed = ", ".join(sorted(self._kinds))
+        if actor.kind not in self.kinds:
+            allowed = ", ".join(sorted(self.kinds))
             raise Problem(403, "forbidden", f"This is for {allowed}; the token is a {actor.kind}'s.")
         return actor
 

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.service import problems
+from shared.service.openapi import Operation, Operations, described
 from shared.service.problems import Problem
 
 Check = Callable[[], Awaitable[None]]
@@ -23,6 +24,17 @@ DURATION = Histogram("orderflow_http_request_duration_seconds", "HTTP request ti
 LARGEST_BODY = 2 * 1024 * 1024
 """Bytes, room for thousands of products; a larger request body is answered 413."""
 CHECK_TIMEOUT_S = 2.0
+
+OPERATIONS: Operations = {
+    "GET /livez": Operation(summary="Ask whether the process lives", refusals=("not_ready",)),
+    "GET /readyz": Operation(summary="Ask whether it can work", refusals=("not_ready",)),
+    "GET /metrics": Operation(summary="Read the metrics"),
+}
+EXAMPLES = {
+    "GET /livez": {"answer": {"status": "alive"}},
+    "GET /readyz": {"answer": {"status": "ready"}},
+    "GET /metrics": {"answer": 'orderflow_webhooks_total{outcome="taken"} 12.0\n'},
+}
 
 
 def create_app(name: str, router: APIRouter | None, ready: dict[str, Check], alive: Check) -> FastAPI:
@@ -38,8 +50,8 @@ def create_app(name: str, router: APIRouter | None, ready: dict[str, Check], ali
     operations = _operations(ready, alive)
     served = joined(router, operations) if router else operations
     for route in served.routes:
-        if isinstance(route, APIRoute):
-            route.responses = {**problems.DOCUMENTED, **route.responses}
+        if isinstance(route, APIRoute) and not route.responses:
+            route.responses = dict(problems.DOCUMENTED)
     app.router.routes.extend(served.routes)
     app.add_middleware(_Observed, name=name)
     return app
@@ -116,7 +128,7 @@ def _operations(ready: dict[str, Check], alive: Check) -> APIRouter:
         """Prometheus text format; gauges are sampled beforehand, so this never asks the database."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    return router
+    return described(router, OPERATIONS, EXAMPLES)
 
 
 async def _pass(name: str, check: Check) -> None:

@@ -9,20 +9,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from shared.domain import Rejected
+from shared.service.problem_types import TYPE_PREFIX, members_of, status_of
 from shared.store.errors import CONNECTION_LOST, TRY_AGAIN
 
 log = structlog.get_logger(__name__)
-
-TYPE_PREFIX = "urn:orderflow:problem:"
-UNPROCESSABLE_SUFFIXES = ("_limit", "_mismatch", "_required")
-UNPROCESSABLE = {
-    "empty_lines",
-    "exceeds_ordered",
-    "exceeds_refundable",
-    "address_incomplete",
-    "email_missing",
-}
-
 
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
     status: {
@@ -47,7 +37,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
         ("503", "Not now; send the request again"),
     )
 }
-"""What every operation's OpenAPI document says of its problems."""
+"""What the OpenAPI document says of the problems of routes that are not described."""
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
@@ -64,22 +54,12 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
         self.extra = extra
 
 
-def status_of(code: str) -> int:
-    """The HTTP status of a refusal by the rules: 404 unknown things, 422 values that cannot be, else 409."""
-    if code.startswith("unknown_"):
-        return 404
-    if code.startswith("invalid_") or code.endswith(UNPROCESSABLE_SUFFIXES) or code in UNPROCESSABLE:
-        return 422
-    return 409
-
-
 def respond(problem: Problem) -> JSONResponse:
     """The problem as a response."""
     return JSONResponse(
         {
             **{name: _plain(value) for name, value in problem.extra.items()},
-            "type": TYPE_PREFIX + problem.code,
-            "title": problem.code.replace("_", " ").capitalize(),
+            **members_of(problem.code),
             "status": problem.status,
             "detail": problem.detail,
         },
@@ -120,7 +100,7 @@ def install(app: FastAPI) -> None:
     async def _http(_request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 400:
             return respond(_malformed())
-        code = _CODES.get(error.status_code, "http_error")
+        code = CODES.get(error.status_code, "http_error")
         headers = dict(error.headers) if error.headers else None
         return respond(Problem(error.status_code, code, str(error.detail), headers=headers))
 
@@ -143,7 +123,8 @@ def install(app: FastAPI) -> None:
         return respond(Problem(500, "internal_error", "The service failed; the request may be repeated."))
 
 
-_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+"""What a refusal of the framework is called, by its status; any other is `http_error`."""
 
 
 def _malformed() -> Problem:

@@ -108,13 +108,11 @@ def decide(state: Return | None, command: ReturnCommand) -> list[ReturnEvent]:
                     Qty(line_id=line.line_id, quantity=line.requested) for line in state.lines.values()
                 )
                 return [_approved(state.order_id, lines, command.policy, state.policy_version, command.now)]
-            return _unless(state, ReturnStatus.OPEN, "not_requested", "Only a requested return is approved.")
+            return _unless(state, ReturnStatus.OPEN, "Only a requested return is approved.")
         case DeclineReturn():
             if state.status is ReturnStatus.REQUESTED:
                 return [ReturnDeclined(order_id=state.order_id, reason=command.reason, note=command.note)]
-            return _unless(
-                state, ReturnStatus.DECLINED, "not_requested", "Only a requested return is declined."
-            )
+            return _unless(state, ReturnStatus.DECLINED, "Only a requested return is declined.")
         case CancelReturn():
             return _cancel(state)
         case ReceiveReturn():
@@ -156,10 +154,10 @@ def _approved(
     )
 
 
-def _unless(state: Return, there: ReturnStatus, code: str, detail: str) -> list[ReturnEvent]:
+def _unless(state: Return, there: ReturnStatus, detail: str) -> list[ReturnEvent]:
     if state.status is there:
         return []
-    raise Rejected(code, detail, status=state.status)
+    raise Rejected("not_requested", detail, status=state.status)
 
 
 def _cancel(state: Return) -> list[ReturnEvent]:

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from shared.domain import Rejected
 from shared.service.http import LARGEST_BODY, create_app
-from shared.service.problems import Problem, status_of
+from shared.service.problem_types import status_of
+from shared.service.problems import Problem
 from shared.store.errors import Conflict
 
 
@@ -123,11 +124,11 @@ async def test_a_refusals_extras_never_replace_the_problems_own_members(http: ht
         ("invalid_quantity", 422),
         ("quantity_limit", 422),
         ("currency_mismatch", 422),
-        ("email_required", 422),
-        ("empty_lines", 422),
+        ("email_missing", 422),
         ("exceeds_ordered", 422),
         ("total_changed", 409),
         ("below_commitments", 409),
+        ("of_no_list", 409),
     ],
 )
 def test_a_refusals_status_follows_from_its_code(code: str, status: int) -> None:
