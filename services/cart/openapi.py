@@ -19,7 +19,7 @@ from services.cart.domain.rules import ShippingMethod, TaxRule
 from services.cart.personal_data import AddressFields, ContactFields
 from services.cart.readmodels.coupon_uses import CouponUseRow
 from shared.events.common import Charge, DeliveryKind, Line, Totals
-from shared.service.openapi import Answer, Operation, Operations, examples_of
+from shared.service.openapi import LARGEST_LIST, Answer, Operation, Operations, examples_of
 
 
 class CartLine(Answer):
@@ -310,7 +310,11 @@ OPERATIONS: Final[Operations] = {
         tagged=True,
     ),
     "POST /products": Operation(
-        summary="List several products", refusals=("invalid_product",), answer=Listed, keyed=True
+        summary="List several products",
+        largest_body=LARGEST_LIST,
+        refusals=("invalid_product",),
+        answer=Listed,
+        keyed=True,
     ),
     "GET /products": Operation(summary="Read what is sold", answer=list[ProductPage]),
     "GET /catalog": Operation(summary="Read the whole catalogue", answer=list[WholeProduct]),
@@ -319,6 +323,7 @@ OPERATIONS: Final[Operations] = {
     ),
     "PUT /pricing-policy": Operation(
         summary="Adopt a pricing policy",
+        largest_body=LARGEST_LIST,
         refusals=("invalid_policy",),
         answer=PolicyPage | PolicyChecked,
         keyed=True,
@@ -338,7 +343,9 @@ OPERATIONS: Final[Operations] = {
         refusals=(*_CART, "empty_cart", "product_unavailable", "method_unavailable", "coupon_invalid"),
         answer=SignedQuote,
     ),
-    "PUT /catalog-imports/{import_id}/parts/{part}": Operation(summary="Send a part", answer=Checked),
+    "PUT /catalog-imports/{import_id}/parts/{part}": Operation(
+        summary="Send a part", largest_body=LARGEST_LIST, answer=Checked
+    ),
     "POST /catalog-imports/{import_id}": Operation(
         summary="Carry an import out",
         refusals=("import_incomplete", "import_refused"),

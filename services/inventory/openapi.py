@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from shared.service.openapi import Answer, Operation, Operations, examples_of
+from shared.service.openapi import LARGEST_LIST, Answer, Operation, Operations, examples_of
 
 
 class Received(Answer):
@@ -41,7 +41,11 @@ class SplitLevel(Level):
 
 OPERATIONS: Final[Operations] = {
     "POST /receipts": Operation(
-        summary="Receive goods", refusals=("invalid_quantity",), answer=Received, keyed=True
+        summary="Receive goods",
+        largest_body=LARGEST_LIST,
+        refusals=("invalid_quantity",),
+        answer=Received,
+        keyed=True,
     ),
     "POST /stock/{sku}/adjustments": Operation(
         summary="Adjust stock",

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.service import problems
-from shared.service.openapi import Operation, Operations, described
+from shared.service.openapi import Operation, Operations, described, largest_body
 from shared.service.problems import Problem
 
 Check = Callable[[], Awaitable[None]]
@@ -21,8 +21,6 @@ Check = Callable[[], Awaitable[None]]
 
 REQUESTS = Counter("orderflow_http_requests", "HTTP requests", ["service", "method", "route", "status"])
 DURATION = Histogram("orderflow_http_request_duration_seconds", "HTTP request time", ["service", "route"])
-LARGEST_BODY = 2 * 1024 * 1024
-"""Bytes, room for thousands of products; a larger request body is answered 413."""
 CHECK_TIMEOUT_S = 2.0
 
 OPERATIONS: Operations = {
@@ -84,14 +82,18 @@ class _Observed:
         structlog.contextvars.bind_contextvars(
             service=self._name, request_id=request_id[:100] or str(uuid4())
         )
-        start, status, size = asyncio.get_running_loop().time(), 500, 0
+        start, status = asyncio.get_running_loop().time(), 500
+        read, told = 0, _told_length(scope)
 
         async def bounded() -> Message:
-            nonlocal size
+            nonlocal read
+            limit = largest_body(scope.get("route"))
+            if told > limit:
+                raise _too_large(limit)
             message = await receive()
-            size += len(message.get("body", b""))
-            if size > LARGEST_BODY:
-                raise HTTPException(413, f"A body has at most {LARGEST_BODY:,} bytes; send less at once.")
+            read += len(message.get("body", b""))
+            if read > limit:
+                raise _too_large(limit)
             return message
 
         async def observed(message: Message) -> None:
@@ -106,6 +108,16 @@ class _Observed:
             route = getattr(scope.get("route"), "path", "unmatched")
             REQUESTS.labels(self._name, scope["method"], route, status).inc()
             DURATION.labels(self._name, route).observe(asyncio.get_running_loop().time() - start)
+
+
+def _told_length(scope: Scope) -> int:
+    """What the request says of its body's length; 0 if it says nothing that makes sense."""
+    told = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    return int(told) if told.isdigit() and len(told) < 20 else 0
+
+
+def _too_large(limit: int) -> HTTPException:
+    return HTTPException(413, f"A body has at most {limit:,} bytes; send less at once.")
 
 
 def _operations(ready: dict[str, Check], alive: Check) -> APIRouter:

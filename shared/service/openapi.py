@@ -20,9 +20,14 @@ from shared.service.auth import ANYONE, Bearer
 from shared.service.problem_types import PROBLEM_TYPES, TYPE_PREFIX, members_of
 
 Json = dict[str, Any]
+LARGEST_BODY: Final = 1024 * 1024
+"""Bytes of a request's body, where its route says nothing else; a larger one is answered 413."""
+LARGEST_LIST: Final = 2 * LARGEST_BODY
+"""For routes that take thousands of things at once."""
 PROBLEM_JSON: Final = "application/problem+json"
 EXAMPLES: Final = "examples.json"
 
+_LARGEST: Final = "x-largest-body-bytes"
 _KEY: Final[Json] = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -55,7 +60,7 @@ class Operation:
     """One route. `refusals` are problems that only some routes give; those of its traits come by themselves.
 
     `answer` is the type of its body where its annotation does not tell. `keyed`: it takes an Idempotency-Key;
-    `matched`: it takes If-Match; `tagged`: it answers with an ETag.
+    `matched`: it takes If-Match; `tagged`: it answers with an ETag. `largest_body`: bytes that it takes.
     """
 
     summary: str
@@ -64,6 +69,7 @@ class Operation:
     keyed: bool = False
     matched: bool = False
     tagged: bool = False
+    largest_body: int = LARGEST_BODY
 
 
 Operations = Mapping[str, Operation]
@@ -94,6 +100,13 @@ def name_of(route: APIRoute) -> str:
     return f"{min(route.methods or ())} {route.path}"
 
 
+def largest_body(route: object) -> int:
+    """How many bytes this route takes, LARGEST_BODY if it does not say."""
+    extra = getattr(route, "openapi_extra", None) or {}
+    largest: int = extra.get(_LARGEST, LARGEST_BODY)
+    return largest
+
+
 def problems_of(route: APIRoute, operation: Operation) -> tuple[str, ...]:
     """The codes of every problem that a route can give."""
     return (*_by_traits(route, operation), *operation.refusals)
@@ -107,7 +120,9 @@ def problem_example(code: str) -> Json:
 
 def _by_traits(route: APIRoute, operation: Operation) -> Iterator[str]:
     if route.body_field is not None:
-        yield from ("malformed_json", "body_too_large")
+        yield "malformed_json"
+    if route.body_field is not None or operation.keyed:
+        yield "body_too_large"
     if route.body_field is not None or route.dependant.path_params or route.dependant.query_params:
         yield "invalid_request"
     for bearer in _bearers(route.dependant):
@@ -158,7 +173,7 @@ def _problem_schema(status: int, codes: Iterable[str]) -> Json:
 
 def _extra(route: APIRoute, operation: Operation, example: Json) -> Json:
     """What goes into the operation as it is: headers, and examples where their schemas are."""
-    extra: Json = {}
+    extra: Json = {_LARGEST: operation.largest_body} if route.body_field is not None else {}
     if headers := [*([_KEY] if operation.keyed else ()), *([_MATCH] if operation.matched else ())]:
         extra["parameters"] = headers
     if "request" in example:

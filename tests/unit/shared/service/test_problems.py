@@ -12,7 +12,8 @@ from prometheus_client import REGISTRY
 from pydantic import BaseModel
 
 from shared.domain import Rejected
-from shared.service.http import LARGEST_BODY, create_app
+from shared.service.http import create_app, joined
+from shared.service.openapi import LARGEST_BODY, LARGEST_LIST, Operation, described
 from shared.service.problem_types import status_of
 from shared.service.problems import Problem
 from shared.store.errors import Conflict
@@ -66,7 +67,14 @@ def router() -> APIRouter:
     async def wish(wish: Wish, limit: int = 1) -> Wish:
         return wish
 
-    return routes
+    lists = APIRouter()
+
+    @lists.post("/lists")
+    async def wishes(wish: Wish) -> Wish:
+        return wish
+
+    long = Operation(summary="Wish for much", largest_body=LARGEST_LIST)
+    return joined(routes, described(lists, {"POST /lists": long}, {}))
 
 
 @pytest.fixture
@@ -152,23 +160,43 @@ async def test_a_body_that_is_no_json_is_malformed(http: httpx.AsyncClient, body
     assert (answer["status"], answer["type"].rsplit(":", 1)[1]) == expected
 
 
+PART = 1024
+
+
+@pytest.mark.parametrize(("path", "limit"), [("/wishes", LARGEST_BODY), ("/lists", LARGEST_LIST)])
 @pytest.mark.parametrize("told", [True, False], ids=["length told", "length not told"])
-async def test_a_body_that_is_too_large_is_told_so(http: httpx.AsyncClient, told: bool) -> None:
+async def test_a_body_that_is_too_large_is_refused_and_not_read_to_its_end(
+    http: httpx.AsyncClient, path: str, limit: int, told: bool
+) -> None:
+    read = 0
+
     async def parts() -> AsyncIterator[bytes]:
-        yield b'{"quantity": 1'
-        for _ in range(LARGEST_BODY // 1024):
-            yield b" " * 1024
-        yield b"}"
+        nonlocal read
+        for _ in range(100 * limit // PART):
+            read += PART
+            yield b" " * PART
 
-    content = b"".join([part async for part in parts()]) if told else parts()
     headers = {"Content-Type": "application/json"}
-    answer = await problem(http, "POST", "/wishes", content=content, headers=headers)
+    if told:
+        headers["Content-Length"] = str(100 * limit)
+    answer = await problem(http, "POST", path, content=parts(), headers=headers)
+
     assert (answer["status"], answer["type"]) == (413, "urn:orderflow:problem:body_too_large")
+    assert f"{limit:,} bytes" in answer["detail"]
+    assert read == (0 if told else limit + PART)
 
 
-async def test_a_body_may_have_the_largest_size(http: httpx.AsyncClient) -> None:
-    content = b'{"quantity": 1}'.ljust(LARGEST_BODY)
-    response = await http.post("/wishes", content=content, headers={"Content-Type": "application/json"})
+@pytest.mark.parametrize(("path", "limit"), [("/wishes", LARGEST_BODY), ("/lists", LARGEST_LIST)])
+async def test_a_body_may_have_the_largest_size(http: httpx.AsyncClient, path: str, limit: int) -> None:
+    content = b'{"quantity": 1}'.ljust(limit)
+    response = await http.post(path, content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("length", ["-1", "1e9", "9" * 100, "", "x"])
+async def test_a_length_that_makes_no_sense_says_nothing(http: httpx.AsyncClient, length: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Length": length}
+    response = await http.post("/wishes", content=b'{"quantity": 1}', headers=headers)
     assert response.status_code == 200
 
 
