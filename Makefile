@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra sandbox
 
-.PHONY: help demo up demo-compose test simulate mutants chaos bench-peers lint format contracts lock clean
+.PHONY: help demo up demo-compose test simulate mutants chaos bench-peers bench-http lint format contracts lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ mutants: $(DEV) ## plant each classic mistake in turn, its test must go red; mak
 
 bench-peers: $(BENCH) ## measure against peers, about 12 minutes; make bench-peers ARGS='append --quick' runs some
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-http: $(DEV) ## cart commands beside everything else, a large catalogue, a long cart: about 3 minutes
+	@$(BIN)/python -m benchmarks cart_commands catalogue $(ARGS)
 
 chaos: MINUTES ?= 2
 chaos: $(DEV) ## the whole platform under load and kills for MINUTES=2; SEED=S repeats a run's faults

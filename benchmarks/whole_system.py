@@ -194,7 +194,7 @@ def rates(stretches: Sequence[Measured]) -> Facts:
                 f"{each.rate:.1f}",
                 f"{each.system_ms:.1f}",
                 f"{1000 / each.system_ms:.1f}",
-                *(f"{1000 * of:,.0f}" for of in (*_quantiles(each.reserved), *_quantiles(each.mailed))),
+                *(f"{1000 * of:,.0f}" for of in (*quantiles(each.reserved), *quantiles(each.mailed))),
             )
             for each in stretches
         ],
@@ -203,7 +203,7 @@ def rates(stretches: Sequence[Measured]) -> Facts:
             Target(what="top rate / top rate of batches of one", value=top.rate / single.rate, at_least=10),
             Target(
                 what="ms from checkout to reserved, p99 at half of the top rate",
-                value=1000 * _quantiles(half.reserved)[1],
+                value=1000 * quantiles(half.reserved)[1],
                 at_most=500,
             ),
         ],
@@ -223,7 +223,8 @@ def accounts(stretches: Sequence[Measured]) -> Facts:
     )
 
 
-def _quantiles(values: Sequence[float]) -> tuple[float, float]:
+def quantiles(values: Sequence[float]) -> tuple[float, float]:
+    """The median and the 99th percentile of sorted values."""
     return values[len(values) // 2], values[min(len(values) - 1, len(values) * 99 // 100)]
 
 

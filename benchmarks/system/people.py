@@ -74,7 +74,7 @@ class Shop:
         for start in range(0, SKUS, 200):
             listing = [_listing(number) for number in range(start, start + 200)]
             await shop.done("cart", "POST", "/products", clerk, {"products": listing})
-        goods = [{"sku": _sku(number), "quantity": UNITS} for number in range(SKUS)]
+        goods = [{"sku": sku_of(number), "quantity": UNITS} for number in range(SKUS)]
         await shop.done("inventory", "POST", "/receipts", clerk, {"lines": goods})
         return shop
 
@@ -116,9 +116,9 @@ class Shop:
         here, start = f"/carts/{cart}", {"cart_id": cart, "currency": "EUR", "locale": "en"}
         await self.done("cart", "POST", "/carts", token, start)
         for line in range(LINES):
-            wish = {"sku": _sku((number * LINES + line) % SKUS), "quantity": 1 + line}
+            wish = {"sku": sku_of((number * LINES + line) % SKUS), "quantity": 1 + line}
             await self.done("cart", "POST", f"{here}/lines", token, wish)
-        answer = await self.done("cart", "PUT", f"{here}/delivery", token, _DELIVERY)
+        answer = await self.done("cart", "PUT", f"{here}/delivery", token, DELIVERY)
         return Purchase(cart, token, answer["totals"]["total"])
 
     async def buy(self, purchase: Purchase) -> None:
@@ -240,12 +240,13 @@ async def side_by_side(count: int, items: Iterable[Any], work: Callable[[Any], A
             group.create_task(one_after_another())
 
 
-def _sku(number: int) -> str:
+def sku_of(number: int) -> str:
+    """The sku of an article of the shop."""
     return f"BENCH-{number:04}"
 
 
 def _listing(number: int) -> dict[str, Any]:
-    return {"sku": _sku(number), "titles": {"en": f"Article {number}"}, "prices": {"EUR": 500 + number}}
+    return {"sku": sku_of(number), "titles": {"en": f"Article {number}"}, "prices": {"EUR": 500 + number}}
 
 
 _PRICING: dict[str, Any] = {
@@ -264,7 +265,7 @@ _PRICING: dict[str, Any] = {
         }
     ],
 }
-_DELIVERY = {
+DELIVERY = {
     "contact": {"name": "A. Buyer", "email": "buyer@example.com"},
     "destination": {"country": "DE", "postal_code": "10115", "line1": "Street 1", "city": "Berlin"},
     "method_id": "post",
