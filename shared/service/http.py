@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -13,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.service import problems
-from shared.service.openapi import Operation, Operations, described, largest_body
+from shared.service.openapi import Operation, Operations, described, largest_body, with_nulls
 from shared.service.problems import Problem
 
 Check = Callable[[], Awaitable[None]]
@@ -35,9 +36,18 @@ EXAMPLES = {
 }
 
 
+class _Api(FastAPI):
+    """An app whose OpenAPI document has its examples whole."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = with_nulls(super().openapi(), self.routes)
+        return self.openapi_schema
+
+
 def create_app(name: str, router: APIRouter | None, ready: dict[str, Check], alive: Check) -> FastAPI:
     """The app of one process of service `name`; `ready` are named checks for /readyz."""
-    app = FastAPI(
+    app = _Api(
         title=f"orderflow {name}",
         version="1",
         docs_url="/docs",

@@ -95,6 +95,27 @@ def described(router: APIRouter, operations: Operations, examples: Json) -> APIR
     return router
 
 
+def with_nulls(document: Json, routes: Iterable[object]) -> Json:
+    """The document with its examples as they are given: FastAPI leaves out what is null in them."""
+    for route in routes:
+        if isinstance(route, APIRoute) and route.openapi_extra:
+            operation = document["paths"][route.path][min(route.methods or ()).lower()]
+            for part, given in _contents(route.openapi_extra):
+                said = operation[part[0]] if len(part) == 1 else operation[part[0]][part[1]]
+                for media, content in given.items():
+                    said["content"][media]["example"] = content["example"]
+    return document
+
+
+def _contents(operation: Json) -> Iterator[tuple[tuple[str, ...], Json]]:
+    """The bodies of an operation that have examples: where, and what is said of them."""
+    if "requestBody" in operation:
+        yield ("requestBody",), operation["requestBody"]["content"]
+    for status, said in operation.get("responses", {}).items():
+        if "content" in said:
+            yield ("responses", status), said["content"]
+
+
 def name_of(route: APIRoute) -> str:
     """Its method and path, as descriptions name it."""
     return f"{min(route.methods or ())} {route.path}"
