@@ -7,7 +7,8 @@ rate in turn with them, on the same machine beside the same platform: what any r
 import asyncio
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median
@@ -18,6 +19,7 @@ import orjson
 
 from benchmarks.harness import Bench, Benchmark
 from benchmarks.report import Facts, Result, Target
+from benchmarks.system.accounts import Reading
 from benchmarks.system.people import PATIENCE_S, Failed, Shop
 from benchmarks.system.visits import Command, Visitors, open_loop
 from benchmarks.whole_system import quantiles, system
@@ -49,12 +51,19 @@ async def run(bench: Bench) -> list[Result]:
         await open_loop(visits, RATE, WARM_UP_S)
         carts: list[Stretch] = []
         echoes: list[Stretch] = []
+        used: Counter[str] = Counter()
         for round_no in range(bench.rounds):
             echoes.append(await open_loop(echo, RATE, max(1.0, ECHO_S * bench.scale)))
+            before = Reading.take(on.running.supervisor)
             carts.append(await open_loop(visits, RATE, max(1.0, CART_S * bench.scale)))
+            used.update(Reading.take(on.running.supervisor).since(before))
             print(f"  round {round_no + 1}: {_said(carts[-1])}, echo {_said(echoes[-1])}", file=sys.stderr)
         over_http = await _quotes_over_http(on.shop, bench.scaled(QUOTES, least=10))
-    return [answered(carts, echoes), quoted(over_http, _quotes(bench.scaled(QUOTES, least=10)))]
+    return [
+        answered(carts, echoes),
+        accounts(used, sum(map(len, carts))),
+        quoted(over_http, _quotes(bench.scaled(QUOTES, least=10))),
+    ]
 
 
 async def _echo(resources: AsyncExitStack) -> Iterator[tuple[asyncio.Lock, Command]]:
@@ -149,6 +158,18 @@ def answered(carts: Sequence[Stretch], echoes: Sequence[Stretch]) -> Facts:
         columns=("", "min", "median", "max", "requests"),
         lines=lines,
         targets=[Target(what="ms to answer a cart command, p99", value=p99, at_most=P99_MS)],
+    )
+
+
+def accounts(used: Mapping[str, float], commands: int) -> Facts:
+    """Who used how much CPU for a command, what follows from it in all services included."""
+    return Facts(
+        title="CPU ms a command by process",
+        columns=("", "ms"),
+        lines=[
+            (name, f"{1000 * seconds / commands:.2f}")
+            for name, seconds in sorted(used.items(), key=lambda item: -item[1])
+        ],
     )
 
 

@@ -1,4 +1,4 @@
-"""Every route says what it is for, what it takes, answers and refuses, with examples that fit their schemas."""
+"""Every route says what it is for, what it takes, answers and refuses; its examples fit their schemas."""
 
 from typing import Any
 
