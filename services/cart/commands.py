@@ -65,8 +65,8 @@ async def price_list(session: Session, skus: Iterable[str], now: datetime) -> Pr
     Reads rows that are written in one transaction with their events, so the page and the checkout agree.
     """
     wanted = sorted(set(skus))
-    rows = await PRODUCTS.query(session, "sku = ANY($1::text[])", wanted)
-    scarce = await AVAILABILITY.query(session, "sku = ANY($1::text[])", wanted)
+    rows = await PRODUCTS.query(session, "sku = ANY($1::text[])", wanted) if wanted else []
+    scarce = await AVAILABILITY.query(session, "sku = ANY($1::text[])", wanted) if wanted else []
     policy = await policy_at(session, now)
     if policy is None:
         raise Rejected("no_pricing_policy", "No pricing policy is in force yet; an admin must adopt one.")
