@@ -7,6 +7,7 @@ import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
+from uuid import UUID
 
 import asyncpg
 import typer
@@ -142,6 +143,8 @@ def token(
     """Print a token for twelve hours."""
     if kind not in (ActorKind.CUSTOMER, ActorKind.OPERATOR, ActorKind.ADMIN):
         raise typer.BadParameter(f"nobody signs in as {kind}")
+    if kind is ActorKind.CUSTOMER and not _is_uuid(person):
+        raise typer.BadParameter(f"a customer is a UUID; {person!r} is none")
     print(attach(platform).token(kind, person))
 
 
@@ -271,6 +274,14 @@ def pricing_export(
 ) -> None:
     """Write the policy that holds, to be changed and imported again."""
     _end(export_policy(attach(platform), file, at=at))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _one(name: str) -> str:

@@ -11,7 +11,7 @@ from services.orders.domain.state import Fulfillment, Intent
 from services.orders.psp import ProviderIntent
 from services.orders.readmodels.order_tracking import TrackedParcel
 from services.orders.readmodels.order_view import OrderView
-from shared.domain import Sealed
+from shared.domain import Sealed, ids
 from shared.service.vault import CannotOpen, Vault
 
 
@@ -60,7 +60,7 @@ def page(row: OrderView, parcels: Sequence[TrackedParcel], vault: Vault) -> dict
         "money": _money(order),
         "intents": [
             {"intent_id": intent.intent_id, "amount": intent.amount, "status": intent.status}
-            for intent in order.intents.values()
+            for intent in oldest_first(order)
         ],
         "fulfillments": fulfillments(order),
         "shipments": parcels,
@@ -79,6 +79,11 @@ def page(row: OrderView, parcels: Sequence[TrackedParcel], vault: Vault) -> dict
         "cancellation": order.cancellation,
         "delivered_at": row.delivered_at,
     }
+
+
+def oldest_first(order: Order) -> list[Intent]:
+    """The order's payments as they were asked for; a row of a read model has forgotten the order."""
+    return [order.intents[ids.intent_id(order.order_id, n)] for n in range(1, len(order.intents) + 1)]
 
 
 def fulfillments(order: Order) -> list[dict[str, Any]]:

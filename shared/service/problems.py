@@ -83,15 +83,18 @@ def install(app: FastAPI) -> None:
         return respond(problem)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         faults = error.errors()
         if any(fault["type"] == "json_invalid" for fault in faults):
             return respond(_malformed())
+        detail = "Some members are missing or wrong; see errors."
+        if _is_no_json(request) and any(fault["loc"][0] == "body" for fault in faults):
+            detail = "The body was not read as JSON: send it with Content-Type: application/json."
         return respond(
             Problem(
                 422,
                 "invalid_request",
-                "Some members are missing or wrong; see errors.",
+                detail,
                 errors=[{"pointer": _pointer(fault["loc"]), "detail": fault["msg"]} for fault in faults],
             )
         )
@@ -121,6 +124,12 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _bug(_request: Request, _error: Exception) -> JSONResponse:
         return respond(Problem(500, "internal_error", "The service failed; the request may be repeated."))
+
+
+def _is_no_json(request: Request) -> bool:
+    """Whether the body is said to be something else: curl's -d alone says that it is a form."""
+    media_type = request.headers.get("Content-Type", "application/json").partition(";")[0].strip().lower()
+    return not media_type.endswith(("/json", "+json"))
 
 
 CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}

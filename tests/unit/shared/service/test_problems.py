@@ -160,6 +160,24 @@ async def test_a_body_that_is_no_json_is_malformed(http: httpx.AsyncClient, body
     assert (answer["status"], answer["type"].rsplit(":", 1)[1]) == expected
 
 
+@pytest.mark.parametrize(
+    ("media_type", "said"),
+    [
+        ("application/x-www-form-urlencoded", True),
+        ("text/plain; charset=utf-8", True),
+        ("application/json; charset=utf-8", False),
+        ("application/merge-patch+json", False),
+    ],
+)
+async def test_a_body_that_is_called_something_else_says_what_to_call_it(
+    http: httpx.AsyncClient, media_type: str, said: bool
+) -> None:
+    headers = {"Content-Type": media_type}
+    answer = await problem(http, "POST", "/wishes", content=b'{"quantity": "one"}', headers=headers)
+    assert (answer["status"], answer["type"]) == (422, "urn:orderflow:problem:invalid_request")
+    assert ("Content-Type: application/json" in answer["detail"]) is said
+
+
 PART = 1024
 
 
