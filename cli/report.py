@@ -26,6 +26,14 @@ def print_proofs(proofs: Proofs, console: Console | None = None) -> None:
         console.print(f"{count} violations; the first: {first}", style="red", markup=False, soft_wrap=True)
 
 
+def print_lines(title: str, lines: Sequence[str]) -> None:
+    """A title, and lines under it as they are."""
+    console = Console(width=None if Console().is_terminal else WIDTH)
+    console.print(title, style="bold")
+    for line in lines:
+        console.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)
+
+
 def print_numbers(title: str, groups: Mapping[str, Mapping[str, object]]) -> None:
     """Groups of named numbers, one group a line."""
     console = Console(width=None if Console().is_terminal else WIDTH)

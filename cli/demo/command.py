@@ -16,11 +16,12 @@ from uuid import uuid4
 from cli.demo.invoices import EXAMPLE, read_invoices
 from cli.demo.play import meter, play
 from cli.demo.scenario import SEED, plan
+from cli.demo.story import told
 from cli.platform import Platform
 from cli.proofs import Proofs
 from cli.prove import prove
 from cli.quiet import wait_until_quiet
-from cli.report import megabytes, missing_from, print_numbers, print_proofs
+from cli.report import megabytes, missing_from, print_lines, print_numbers, print_proofs
 from cli.up import running_platform
 from sandbox.supervisor import Supervisor
 
@@ -33,7 +34,7 @@ EXPECTED_A_DAY = {
     "authorized_anew": 2,
     "declined": 3,
     "paid_after_a_decline": 2,
-    "provider_away": 1,
+    "outages_healed": 1,
     "out_of_stock": 3,
     "late_payments_refunded": 2,
     "orphans_given_back": 1,
@@ -107,17 +108,18 @@ async def demo(options: Options) -> int:
     }
     expected = EXPECTED_A_DAY if options.input == EXAMPLE else {}
     missing = missing_from(summary, {name: options.repeat * least for name, least in expected.items()})
-    _report(summary, proofs, options)
+    report(summary, proofs, options)
     for text in missing:
         _say(text)
     return 0 if proofs.ok and not missing else 1
 
 
-def _report(summary: Mapping[str, Any], proofs: Proofs, options: Options) -> None:
+def report(summary: Mapping[str, Any], proofs: Proofs, options: Options) -> None:
     if options.as_json:
         print(json.dumps({**summary, "proofs": proofs.as_json()}, indent=2))
         return
     print_proofs(proofs)
+    print_lines("What the day showed", told(summary))
     numbers = {name: value for name, value in summary.items() if not isinstance(value, Mapping)}
     print_numbers(
         "The day in numbers",

@@ -46,7 +46,7 @@ COUNTED = (
     "captured_in_parts",
     "authorized_anew",
     "paid_after_a_decline",
-    "provider_away",
+    "outages_healed",
     "late_payments",
     "late_payments_refunded",
     "returns",
@@ -72,6 +72,7 @@ class Tally:
         self._counts: Counter[str] = Counter()
         self._in_parcels: set[UUID] = set()
         self._declined: set[UUID] = set()
+        self._away: set[UUID] = set()
         self._captures: Counter[UUID] = Counter()
 
     def see(self, service: str, event: Recorded[Any]) -> None:
@@ -102,13 +103,13 @@ class Tally:
             case PaymentDeclined(final=False):
                 self._declined.add(order_of(event))
             case PaymentAuthorized(method_label=label):
-                self._counts["provider_away"] += label.endswith(AWAY)
+                if label.endswith(AWAY):
+                    self._away.add(order_of(event))
                 if order_of(event) in self._declined:
                     self._declined.discard(order_of(event))
                     self._counts["paid_after_a_decline"] += 1
-            case PaymentCaptured():
-                self._captures[order_of(event)] += 1
-                self._counts["captured_in_parts"] += self._captures[order_of(event)] == 2
+            case PaymentCaptured(shipment_id=shipment):
+                self._captured(order_of(event), for_a_parcel=shipment is not None)
             case OrphanPaymentRefunded():
                 self._counts["orphans_given_back"] += 1
             case LatePaymentReceived():
@@ -121,6 +122,14 @@ class Tally:
                 self._counts["refunds"] += 1
                 self._counts["goodwill"] += cause is RefundCause.GOODWILL
                 self._counts["late_payments_refunded"] += cause is RefundCause.LATE_PAYMENT
+
+    def _captured(self, order: UUID, *, for_a_parcel: bool) -> None:
+        if for_a_parcel:
+            self._captures[order] += 1
+            self._counts["captured_in_parts"] += self._captures[order] == 2
+        if order in self._away:
+            self._away.discard(order)
+            self._counts["outages_healed"] += 1
 
     @property
     def orders_by_state(self) -> dict[str, int]:

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -50,24 +52,41 @@ def lasting(text: str) -> list[str]:
     return VARYING.sub("…", text).splitlines()
 
 
-def follow(blocks: list[Block], folder: Path) -> list[str]:
-    """What each block answers, in one shell; the first command that fails ends it, and the test."""
+def follow(blocks: Sequence[Block], folder: Path, patience_s: float = 60) -> Iterator[str]:
+    """What each block answers, in one shell. Raises AssertionError for one that fails or never ends."""
     python = str(Path(sys.executable).parent)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{python}{os.pathsep}{os.environ['PATH']}"}
-    marked = "\n".join(f"{block.commands}\nprintf '%s\\n' {shlex.quote(ENDED)}" for block in blocks)
-    done = subprocess.run(
+    marked = "\n".join(f"{block.commands}\necho {shlex.quote(ENDED)}" for block in blocks)
+    with subprocess.Popen(
         ["bash", "-eu", "-o", "pipefail", "-c", marked],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=240,
-        check=False,
-    )
-    *answers, rest = done.stdout.split(f"{ENDED}\n")
-    assert done.returncode == 0, f"{blocks[len(answers)].commands}\nends with {done.returncode}: {rest}"
-    return answers
+        start_new_session=True,
+    ) as shell:
+        try:
+            for block in blocks:
+                impatience = Timer(patience_s, os.killpg, (shell.pid, signal.SIGKILL))
+                impatience.start()
+                answer = _until_marked(shell, block)
+                impatience.cancel()
+                yield answer
+        finally:
+            impatience.cancel()
+            with suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+
+
+def _until_marked(shell: "subprocess.Popen[str]", block: Block) -> str:
+    assert shell.stdout is not None
+    answer = ""
+    for line in shell.stdout:
+        if line == f"{ENDED}\n":
+            return answer
+        answer += line
+    raise AssertionError(f"{block.commands}ends with {shell.wait()}, having said:\n{answer[-2000:]}")
 
 
 @pytest.fixture
@@ -97,13 +116,12 @@ def test_the_tour_answers_as_printed(folder: Path) -> None:
                 TOUR.read_text("utf-8"),
             )
             blocks = blocks_of(page)
-            answers = follow(blocks, folder)
+            for block, answer in zip(blocks, follow(blocks, folder), strict=True):
+                assert lasting(answer) == lasting(block.shown), block.commands
         finally:
             system.send_signal(signal.SIGINT)
             system.wait(60)
     assert len(blocks) > 10
-    for block, answer in zip(blocks, answers, strict=True):
-        assert lasting(answer) == lasting(block.shown), block.commands
 
 
 def test_a_page_is_taken_apart_as_it_is_printed() -> None:
@@ -125,10 +143,11 @@ def test_a_page_is_taken_apart_as_it_is_printed() -> None:
         ("echo so\nfalse | cat\necho on", "so"),
         ("echo $missing", "missing"),
         ("nothing-so-called", "nothing-so-called"),
+        ("echo waiting; until false; do :; done", "ends with -9, having said:\nwaiting"),
     ],
 )
 def test_a_command_that_fails_is_named_with_what_it_said(commands: str, said: str, tmp_path: Path) -> None:
     blocks = [Block(commands="x=1\n", shown=""), Block(commands=commands, shown="")]
 
     with pytest.raises(AssertionError, match=said):
-        follow(blocks, tmp_path)
+        list(follow(blocks, tmp_path, patience_s=5))

@@ -422,7 +422,7 @@ def test_the_tally_of_the_day() -> None:
         "captured_in_parts": 1,
         "authorized_anew": 0,
         "paid_after_a_decline": 0,
-        "provider_away": 0,
+        "outages_healed": 0,
         "late_payments": 1,
         "late_payments_refunded": 1,
         "returns": 1,
