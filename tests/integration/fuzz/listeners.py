@@ -1,21 +1,24 @@
-"""The four services that hear others, on databases of their own, and stories that they can be told."""
+"""The services, all of which hear others, on databases of their own, and stories that they can be told."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
+from services.cart.domain.coupon_use import COUPON_USE, TakeCouponUse
 from services.inventory.commands import execute
 from services.inventory.domain.stock import ReceiveStock
 from shared.domain import ids
 from shared.domain.ids import MAIN_LOCATION, derive
 from shared.events import cart, inventory, orders, returns
 from shared.events.cart import CartItemRemoved, CartStarted
-from shared.events.common import PlacedQty
+from shared.events.common import CancelReason, PlacedQty
 from shared.events.envelope import SYSTEM, Cause, Recorded, event_id
-from shared.events.inventory import StockReserved
+from shared.events.inventory import Scarcity, StockRanLow, StockReplenished, StockReserved
+from shared.events.orders import OrderCancelled
 from shared.events.registry import Registry
 from shared.events.returns import Disposition
 from shared.messaging.cloudevents import to_headers
@@ -37,7 +40,7 @@ from tests.integration.services.returns.orders import Order as ReturnedOrder
 from tests.unit.orders.samples import MUGS, PLACED, checkout
 
 ALL = Registry.of(cart, inventory, orders, returns)
-OWNERS = {"cart": "cart", "reservation": "inventory", "order": "orders"}
+OWNERS = {"cart": "cart", "reservation": "inventory", "skuavailability": "inventory", "order": "orders"}
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,13 @@ class Listener:
         self.name, self.store, self.consumer, self.clock = name, store, consumer, clock
         self._told = 0
 
-    def story(self) -> Story:
+    async def story(self) -> Story:
         """The same life again, with new ids."""
         self._told += 1
-        return _story(self.name, self._told)
+        story = _story(self.name, self._told)
+        if self.name == "cart":
+            await self.store.transact(Cause(), partial(_buy_with_a_coupon, story.correlation_id))
+        return story
 
     async def marks(self, story: Story) -> dict[str, int]:
         """The versions up to which a story's streams are applied."""
@@ -137,6 +143,23 @@ def _told_to_orders(seed: UUID) -> Sequence[Recorded[Any]]:
     ]
 
 
+def _told_to_cart(seed: UUID) -> Sequence[Recorded[Any]]:
+    """A sku that runs out and is there again, and an order bought with a coupon that is cancelled."""
+    order_id, sku = ids.order_id(seed), f"MUG-{seed}"
+    ran_out = StockRanLow(level=Scarcity.OUT, available=0, threshold=0)
+    there_again = StockReplenished(was=Scarcity.OUT, available=9)
+    cancelled = OrderCancelled(reason=CancelReason.CUSTOMER, stock_tracked=True, revision=1)
+    return [
+        *_stream(f"skuavailability-{sku}", ran_out, there_again, ran_out),
+        *_stream(f"order-{order_id}", PLACED, cancelled),
+    ]
+
+
+async def _buy_with_a_coupon(seed: UUID, uow: UnitOfWork) -> None:
+    order_id, code = ids.order_id(seed), f"FUZZ-{seed}"
+    await uow.decide(COUPON_USE, code, TakeCouponUse(code=code, order_id=order_id))
+
+
 def _told_to_inventory(seed: UUID) -> Sequence[Recorded[Any]]:
     """An order that is shipped in two parcels, of which something comes back."""
     told = others.Told()
@@ -182,6 +205,7 @@ def _stream(stream: str, *told: Any) -> list[Recorded[Any]]:
 
 
 _TELLERS: dict[str, Callable[[UUID], Sequence[Recorded[Any]]]] = {
+    "cart": _told_to_cart,
     "orders": _told_to_orders,
     "inventory": _told_to_inventory,
     "returns": _told_to_returns,

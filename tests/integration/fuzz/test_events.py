@@ -59,7 +59,7 @@ def side_by_side(draw: st.DrawFn, stories: Sequence[Sequence[StoredRecord]]) -> 
 async def test_a_whole_story_is_applied(listener_of: ListenerOf, name: str) -> None:
     """What the others are measured by."""
     listener = await listener_of(name)
-    story = listener.story()
+    story = await listener.story()
 
     await listener.consumer.handle_batch(story.records)
 
@@ -78,12 +78,12 @@ HARMS: dict[str, Callable[[StoredRecord], StoredRecord]] = {
 
 
 @pytest.mark.parametrize("harm", HARMS)
-@pytest.mark.parametrize("name", ["inventory", "returns", "notifications"])
+@pytest.mark.parametrize("name", ["cart", "inventory", "returns", "notifications"])
 async def test_a_damaged_record_waits_alone_until_its_good_version_comes(
     listener_of: ListenerOf, name: str, harm: str
 ) -> None:
     listener = await listener_of(name)
-    story, other = listener.story(), listener.story()
+    story, other = await listener.story(), await listener.story()
     bad = HARMS[harm](story.records[0])
 
     await listener.consumer.handle_batch([bad, *story.records[1:], *other.records])
@@ -115,7 +115,7 @@ async def test_a_number_that_no_column_holds_is_no_lost_connection(teller: Telle
 async def test_the_readable_one_of_two_early_records_waits(listener_of: ListenerOf) -> None:
     listener = await listener_of("returns")
     for damaged_first in (True, False):
-        story = listener.story()
+        story = await listener.story()
         first, second, third = story.records
         two = [replace(second, value=b"{"), second]
         for record in two if damaged_first else reversed(two):
@@ -130,7 +130,7 @@ async def test_the_readable_one_of_two_early_records_waits(listener_of: Listener
 
 async def test_a_trace_that_is_none_holds_no_event_back(listener_of: ListenerOf) -> None:
     listener = await listener_of("inventory")
-    story = listener.story()
+    story = await listener.story()
 
     await listener.consumer.handle_batch([with_header(r, "traceparent", b"\x00") for r in story.records])
 
@@ -145,7 +145,7 @@ async def test_damaged_records_harm_nobody_else_and_their_good_versions_heal_the
     listener_of: ListenerOf, name: str, data: st.DataObject
 ) -> None:
     listener = await listener_of(name)
-    stories = [listener.story() for _ in range(3)]
+    stories = [await listener.story() for _ in range(3)]
     told: list[tuple[StoredRecord, ...]] = [story.records for story in stories[:2]]
     harmed: set[int] = set()
     for _ in range(data.draw(st.integers(1, 3))):
@@ -184,7 +184,7 @@ async def test_damaged_records_harm_nobody_else_and_their_good_versions_heal_the
 
 async def healthy(listener: Listener) -> list[str]:
     """What comes of a story to which nothing happened."""
-    story = listener.story()
+    story = await listener.story()
     await listener.consumer.handle_batch(story.records)
     return await listener.consequences(story)
 
