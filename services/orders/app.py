@@ -4,6 +4,8 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from services.orders import http, orphans_http, pages, webhooks
 from services.orders.commands import Commands, streams
 from services.orders.domain import (
@@ -17,7 +19,7 @@ from services.orders.domain import (
 from services.orders.effects import ProviderCalls
 from services.orders.openapi import EXAMPLES, OPERATIONS
 from services.orders.orphan_effects import OrphanCalls
-from services.orders.psp import PaymentProvider
+from services.orders.psp import NoticeReader, PaymentProvider
 from services.orders.reactions import call, react
 from services.orders.readmodels import order_view, orphan_payments, payments_ledger, processing_queue
 from services.orders.readmodels.order_tracking import ORDER_TRACKING
@@ -26,7 +28,10 @@ from services.orders.readmodels.orphan_payments import ORPHAN_PAYMENTS
 from services.orders.readmodels.payments_ledger import PAYMENTS_LEDGER
 from services.orders.readmodels.processing_queue import PROCESSING_QUEUE
 from services.orders.sandbox_provider import SandboxProvider, SandboxWebhooks, http_client
-from services.orders.settings import OrdersSettings
+from services.orders.settings import OrdersSettings, ProviderKind
+from services.orders.stripe_intents import StripeIntents
+from services.orders.stripe_provider import TIMEOUT_S, StripeProvider, stripe_client
+from services.orders.stripe_webhooks import StripeWebhooks
 from services.orders.webhooks import Inbox, TakeNotice
 from shared.events import cart, inventory, orders, returns
 from shared.events.registry import Registry
@@ -66,17 +71,36 @@ def subscription(settings: OrdersSettings) -> Subscription:
 
 def wire(settings: OrdersSettings, store: Store) -> Wired:
     """Orders with the provider that the settings name."""
-    client = http_client(settings.provider_url)
-    provider = SandboxProvider(client, settings.provider_public_url or settings.provider_url)
-    wired = assemble(settings, store, provider)
-    wired.resources.push_async_callback(client.close)
+    if settings.stripe_secret_key and settings.payment_provider is ProviderKind.STRIPE:
+        http = httpx.AsyncClient(timeout=TIMEOUT_S)
+        client = stripe_client(settings.stripe_secret_key.get_secret_value(), settings.stripe_url, http)
+        wired = assemble(
+            settings,
+            store,
+            StripeProvider(
+                client, StripeIntents(store), store.clock, multicapture=settings.stripe_multicapture
+            ),
+            StripeWebhooks(settings.live_secrets),
+        )
+        wired.resources.push_async_callback(http.aclose)
+        return wired
+    assert settings.provider_url is not None
+    calls = http_client(settings.provider_url)
+    wired = assemble(
+        settings, store, SandboxProvider(calls, settings.provider_public_url or settings.provider_url)
+    )
+    wired.resources.push_async_callback(calls.close)
     return wired
 
 
-def assemble(settings: OrdersSettings, store: Store, provider: PaymentProvider) -> Wired:
-    """How the parts of orders hang together, with any payment provider."""
+def assemble(
+    settings: OrdersSettings, store: Store, provider: PaymentProvider, reader: NoticeReader | None = None
+) -> Wired:
+    """How the parts of orders hang together, with any payment provider; without a `reader` of its webhooks
+    they are the sandbox's."""
     commands = Commands(settings.order_policy)
-    inbox = Inbox(SandboxWebhooks(settings.live_secrets), commands, settings.order_policy.provider)
+    reader = reader or SandboxWebhooks(settings.live_secrets)
+    inbox = Inbox(reader, commands, settings.order_policy.provider)
     vault = Vault(base64.b64decode(settings.data_key.get_secret_value()))
     auth = Authenticator(settings.jwt_key.get_secret_value(), store.clock)
 

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+import structlog
+
 from services.orders.domain import (
     EffectKind,
     EffectWanted,
@@ -29,6 +31,8 @@ from shared.events.orders import DeclineCode, IntentPurpose, OrderEvent, OrderPl
 from shared.store.store import Store
 from shared.store.todo import Todo
 from shared.store.worker import Effect, Unavailable
+
+log = structlog.get_logger(__name__)
 
 Outcome = Sequence[OrderCommand]
 _NOTHING: Outcome = ()
@@ -66,8 +70,8 @@ class ProviderCalls:
         if _payable(order, wanted.target):
             intent = order.intents[wanted.target]
             paid_like = _paid_like(order, intent)
-            made = await self._answered(
-                self._provider.create(
+            try:
+                made = await self._provider.create(
                     intent.intent_id,
                     order.order_id,
                     intent.amount,
@@ -76,7 +80,9 @@ class ProviderCalls:
                     str(row.todo_id),
                     paid_like=paid_like,
                 )
-            )
+            except Refused as refusal:
+                log.warning("payment_not_possible", intent_id=str(wanted.target), code=refusal.code)
+                return (_declined(wanted, DeclineCode.ERROR, self._now),)
             if paid := _paid(wanted, made, self._now):
                 return (paid,)
             if paid_like and made.declined:

@@ -22,7 +22,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderIntent:
-    """An intent as the provider has it; amounts in minor units.
+    """An intent as the provider has it; amounts in minor units of `currency`.
 
     `intent_id` is None if it was not created under an id of ours. `multicapture`: it may be captured in
     parts; otherwise the first capture lets the rest go. `captures` and `refunds` give the provider's
@@ -34,6 +34,7 @@ class ProviderIntent:
     intent_id: UUID | None
     standing: Standing
     amount: int
+    currency: str
     authorized: int
     captured: int
     client_secret: str
@@ -148,4 +149,9 @@ class NoticeReader(Protocol):
 
     def read(self, body: bytes) -> Notice:
         """What the webhook says. Raises ValueError if it is not as agreed."""
+        ...
+
+    def kept(self, body: bytes) -> str:
+        """What may be stored of a webhook that can be read: nothing of a card or a person, and `read` makes
+        the same of it."""
         ...

@@ -127,6 +127,7 @@ class SandboxProvider:
             intent_id=_uuid(body["reference"]),
             standing=_STANDING[body["status"]],
             amount=body["amount"],
+            currency=body["currency"],
             authorized=body["amount_authorized"],
             captured=body["amount_captured"],
             client_secret=body["client_secret"],
@@ -215,6 +216,9 @@ class SandboxWebhooks:
             authorized_until=webhook.expires_at,
             decline=_decline(webhook.decline_code) or DeclineCode.DECLINED,
         )
+
+    def kept(self, body: bytes) -> str:
+        return body.decode()
 
 
 def _claim(text: str | None) -> str | None:

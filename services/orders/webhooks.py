@@ -52,7 +52,7 @@ class TakeNotice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedWebhook:
-    """A webhook as it came."""
+    """A webhook as it came, without what may not be stored."""
 
     notice_id: str
     body: str
@@ -75,7 +75,10 @@ class Inbox:
     async def receive(self, uow: UnitOfWork, notice: Notice, body: bytes) -> str:
         """Keep a webhook and take it; "repeated", "taken", or "orphan" if it fits no order."""
         kept = ReceivedWebhook(
-            notice_id=notice.notice_id, body=body.decode(), received_at=uow.now, processed_at=uow.now
+            notice_id=notice.notice_id,
+            body=self.reader.kept(body),
+            received_at=uow.now,
+            processed_at=uow.now,
         )
         try:
             with uow.attempt(self._cause(notice)):
