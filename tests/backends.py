@@ -40,7 +40,7 @@ async def postgres_server() -> AsyncIterator[str]:
     """A superuser's URL of a server that stays up inside the block."""
     if given := os.environ.get("ORDERFLOW_TEST_POSTGRES"):
         yield given
-    elif _use_containers(POSTGRES_IMAGE):
+    elif use_containers(POSTGRES_IMAGE):
         container = _postgres_container()
         container.start()
         try:
@@ -62,7 +62,7 @@ async def broker_server() -> AsyncIterator[Broker]:
     """A broker that stays up, and keeps what it has, inside the block."""
     if given := os.environ.get("ORDERFLOW_TEST_KAFKA"):
         yield Broker(given, idempotent=True)
-    elif _use_containers(KAFKA_IMAGE):
+    elif use_containers(KAFKA_IMAGE):
         (port,) = free_ports(1)
         container = _kafka_container(port)
         container.start()
@@ -122,7 +122,8 @@ class OwnPostgres:
             self._process = None
 
 
-def _use_containers(image: str) -> bool:
+def use_containers(image: str) -> bool:
+    """Whether a server of this image is to be a container."""
     match os.environ.get("ORDERFLOW_TEST_BACKEND"):
         case "embedded":
             return False
@@ -161,7 +162,8 @@ def _asked_docker(image: str) -> bool:
         client.close()
 
 
-def _container(image: str) -> Any:
+def container_of(image: str) -> Any:
+    """A container of testcontainers, not started."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from testcontainers.core.config import testcontainers_config
@@ -173,7 +175,7 @@ def _container(image: str) -> Any:
 
 def _postgres_container() -> Any:
     return (
-        _container(POSTGRES_IMAGE)
+        container_of(POSTGRES_IMAGE)
         .with_exposed_ports(5432)
         .with_envs(POSTGRES_PASSWORD="test")
         .with_command(f"postgres -c max_connections={MAX_CONNECTIONS}")
@@ -183,7 +185,7 @@ def _postgres_container() -> Any:
 def _kafka_container(port: int) -> Any:
     """Clients must be told the host's port, so it is chosen before the start."""
     return (
-        _container(KAFKA_IMAGE)
+        container_of(KAFKA_IMAGE)
         .with_bind_ports(9092, port)
         .with_envs(
             KAFKA_NODE_ID="1",
