@@ -65,7 +65,7 @@ class Refusal(Exception):  # noqa: N818
 
 class FakeStripe:
     """`answers` is the handler of an httpx.MockTransport. `lose`: so many changes are made and not answered,
-    those at `lose_at`; `away`: so many requests do not arrive; `fails`: the status of the next answer instead."""
+    those at `lose_at`; `away`: so many requests do not arrive; `fails`: the next answer's status."""
 
     def __init__(self, clock: Callable[[], datetime], *, allows_multicapture: bool = True) -> None:
         self._clock = clock

@@ -172,6 +172,12 @@ class SandboxPlace:
         self._ledger.close()
 
 
+def stripe_signature(body: bytes, secret: str, at: datetime) -> str:
+    """The header of a webhook as Stripe signs it."""
+    header = stripe.WebhookSignature.generate_signature_header(body.decode(), secret, int(at.timestamp()))
+    return str(header)
+
+
 class StripePlace:
     """The adapter over the SDK and httpx, whose transport ends at a fake instead of the network."""
 
@@ -202,7 +208,7 @@ class StripePlace:
         return list(self.fake.events)
 
     def signed(self, body: bytes, secret: str, at: datetime) -> str:
-        return stripe.WebhookSignature.generate_signature_header(body.decode(), secret, int(at.timestamp()))
+        return stripe_signature(body, secret, at)
 
     def lose(self) -> None:
         self.fake.lose = 1
