@@ -105,10 +105,12 @@ class StripeProvider:
 
     async def find(self, intent_id: UUID) -> ProviderIntent | None:
         known = await self._intents.known(intent_id)
-        if known and known.ref:
-            return await self._read(known.ref)
-        if ref := await self._searched(intent_id):
-            return await self._read(ref)
+        try:
+            ref = known.ref if known and known.ref else await self._searched(intent_id)
+            if ref:
+                return await self._read(ref)
+        except Refused as refusal:  # such as of another account's intents: a matter of settings
+            raise Unavailable(f"stripe find: {refusal}") from refusal
         if known and self._clock() - known.tried_at < SEARCH_LAGS:
             raise Unavailable("Stripe was asked for the intent and has not answered yet")
         return None
@@ -258,10 +260,12 @@ class StripeProvider:
         return customer, card
 
     async def _searched(self, intent_id: UUID) -> str | None:
-        found = await _ask(
-            "search",
-            self._api.payment_intents.search_async({"query": f"metadata['intent_id']:'{intent_id}'"}),
-        )
+        """Stripe's id of an intent, by a search that not every country has. Raises Unavailable only."""
+        query = f"metadata['intent_id']:'{intent_id}'"
+        try:
+            found = await _ask("search", self._api.payment_intents.search_async({"query": query}))
+        except Refused as refusal:
+            raise Unavailable(f"stripe search: {refusal}") from refusal
         ours = [each.id for each in found.data if _metadata(each).get("intent_id") == str(intent_id)]
         if not ours:
             return None

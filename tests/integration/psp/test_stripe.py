@@ -176,6 +176,18 @@ async def test_what_stripe_may_have_forgotten_is_looked_up_before_it_is_asked_ag
     ]
 
 
+async def test_a_look_that_is_refused_says_nothing_about_the_money(stripe_place: StripePlace) -> None:
+    """A search that this country does not have, an intent of another account."""
+    stripe_place.fake.fails = 400
+    with pytest.raises(Unavailable):
+        await stripe_place.port.find(uuid4())
+    made = await create(stripe_place)
+    assert made.intent_id
+    stripe_place.fake.intents.clear()
+    with pytest.raises(Unavailable):
+        await stripe_place.port.find(made.intent_id)
+
+
 async def test_a_lost_table_is_made_up_for_by_the_search(stripe_place: StripePlace) -> None:
     """Such as after a restored backup."""
     made = await paid(stripe_place)
