@@ -51,7 +51,7 @@ from tests.unit.orders.samples import CART_ID, DUE_1, INTENT, ORDER_ID, TOTAL
 pytestmark = pytest.mark.integration
 
 CARDS = (GOOD, DECLINED, ONE_CAPTURE)
-LONG_NUMBER = re.compile(r"(?<![\w.-])\d{13,19}(?![\w-])")
+LONG_NUMBER = re.compile(r"(?<![\w.-])[2-6]\d{12,18}(?![\w-])")
 
 
 @dataclass
