@@ -83,7 +83,8 @@ class StripeShop:
     def taken(self) -> int:
         """What Stripe took and did not give back."""
         given = sum(each["amount"] for each in self.fake.refunds.values())
-        return sum(each["amount_received"] for each in self.fake.intents.values()) - int(given)
+        taken = sum(each["amount_received"] for each in self.fake.intents.values())
+        return int(taken - given)
 
 
 @asynccontextmanager
