@@ -14,7 +14,7 @@ _QUIET: Final = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.f
 
 settings.register_profile(
     "orderflow-ci",
-    max_examples=150,
+    max_examples=100,
     stateful_step_count=50,
     derandomize=True,
     deadline=None,
