@@ -29,6 +29,19 @@ _TEMPLATES: dict[tuple[str, Path], str] = {}
 """Per server and folder of migrations, a database that has them and that nobody uses: to be copied."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--only-broker`: what never asks for the broker is the same on every one."""
+    parser.addoption("--only-broker", action="store_true", help="only the tests that ask for the broker")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what `--only-broker` does."""
+    if config.getoption("--only-broker"):
+        others = [item for item in items if "broker" not in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+
+
 @pytest.fixture(scope="session")
 async def postgres() -> AsyncIterator[str]:
     """A superuser's URL of a Postgres server."""

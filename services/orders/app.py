@@ -4,8 +4,6 @@ import base64
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from services.orders import http, orphans_http, pages, webhooks
 from services.orders.commands import Commands, streams
 from services.orders.domain import (
@@ -29,9 +27,6 @@ from services.orders.readmodels.payments_ledger import PAYMENTS_LEDGER
 from services.orders.readmodels.processing_queue import PROCESSING_QUEUE
 from services.orders.sandbox_provider import SandboxProvider, SandboxWebhooks, http_client
 from services.orders.settings import OrdersSettings, ProviderKind
-from services.orders.stripe_intents import StripeIntents
-from services.orders.stripe_provider import TIMEOUT_S, StripeProvider, stripe_client
-from services.orders.stripe_webhooks import StripeWebhooks
 from services.orders.webhooks import Inbox, TakeNotice
 from shared.events import cart, inventory, orders, returns
 from shared.events.registry import Registry
@@ -71,18 +66,12 @@ def subscription(settings: OrdersSettings) -> Subscription:
 
 def wire(settings: OrdersSettings, store: Store) -> Wired:
     """Orders with the provider that the settings name."""
-    if settings.stripe_secret_key and settings.payment_provider is ProviderKind.STRIPE:
-        http = httpx.AsyncClient(timeout=TIMEOUT_S)
-        client = stripe_client(settings.stripe_secret_key.get_secret_value(), settings.stripe_url, http)
-        wired = assemble(
-            settings,
-            store,
-            StripeProvider(
-                client, StripeIntents(store), store.clock, multicapture=settings.stripe_multicapture
-            ),
-            StripeWebhooks(settings.live_secrets),
-        )
-        wired.resources.push_async_callback(http.aclose)
+    if settings.payment_provider is ProviderKind.STRIPE:
+        from services.orders.stripe_wiring import open_stripe  # noqa: PLC0415 - only who uses it waits for it
+
+        stripe, reader, connections = open_stripe(settings, store)
+        wired = assemble(settings, store, stripe, reader)
+        wired.resources.push_async_callback(connections.aclose)
         return wired
     assert settings.provider_url is not None
     calls = http_client(settings.provider_url)
