@@ -178,7 +178,7 @@ def _postgres_container() -> Any:
         container_of(POSTGRES_IMAGE)
         .with_exposed_ports(5432)
         .with_envs(POSTGRES_PASSWORD="test")
-        .with_command(f"postgres -c max_connections={MAX_CONNECTIONS}")
+        .with_command(f"postgres -c max_connections={MAX_CONNECTIONS} -c fsync=off")
     )
 
 
