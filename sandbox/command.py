@@ -84,7 +84,7 @@ def kill_group(process: asyncio.subprocess.Process) -> None:
 
 @asynccontextmanager
 async def running(
-    command: Command, *, ready: Probe, log: Path, seconds: float = 30
+    command: Command, *, ready: Probe, log: Path, seconds: float = 120
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """One program, ready inside the block and stopped after it. Raises StartError with its last words."""
     process = await command.start(log)
