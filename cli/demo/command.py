@@ -95,7 +95,14 @@ async def demo(options: Options) -> int:
             f"The platform is up after {time.monotonic() - began:.0f} s; {len(purchases)} purchases to play."
         )
         with meter(len(purchases)) as progress:
-            await play(platform, purchases, run=str(uuid4()), at_once=options.at_once, meter=progress)
+            await play(
+                platform,
+                purchases,
+                run=str(uuid4()),
+                at_once=options.at_once,
+                meter=progress,
+                strangers=options.repeat,
+            )
         await wait_until_quiet(platform, QUIET_WITHIN_S)
         _say(f"All is quiet after {time.monotonic() - began:.0f} s; proving that it adds up.")
         proofs = await prove(platform, quiescent=True, rebuild=True)

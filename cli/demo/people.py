@@ -202,9 +202,9 @@ class Shop:
             raise
         return shipped
 
-    async def be_paid_by_a_stranger(self, run: str) -> None:
+    async def be_paid_by_a_stranger(self, name: str) -> None:
         """Somebody pays for an order of another shop to our account: that has to go back."""
-        reference = str(derive("demo stranger", run))
+        reference = str(derive("demo stranger", name))
         wish = {
             "amount": STRANGERS_MONEY,
             "currency": "GBP",

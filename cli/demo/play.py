@@ -28,9 +28,15 @@ class Meter(Protocol):
 
 
 async def play(
-    platform: Platform, purchases: Sequence[Purchase], *, run: str, at_once: int, meter: Meter
+    platform: Platform,
+    purchases: Sequence[Purchase],
+    *,
+    run: str,
+    at_once: int,
+    meter: Meter,
+    strangers: int = 1,
 ) -> Counter[str]:
-    """Play all purchases, `at_once` of them side by side; gives the orders by final status.
+    """Play all purchases, `at_once` side by side, after `strangers` have paid; gives orders by final status.
 
     Raises GaveUp or Refused for the first purchase that does not go as planned; the others end with it.
     """
@@ -38,7 +44,8 @@ async def play(
     async with httpx.AsyncClient(timeout=HTTP_TIMEOUT_S, limits=limits, trust_env=False) as http:
         shop = Shop.of(platform, http, run)
         await shop.open(list(purchases), run)
-        await shop.be_paid_by_a_stranger(run)
+        for number in range(strangers):
+            await shop.be_paid_by_a_stranger(f"{run} {number}")
         waiting = iter(purchases)
         ended: Counter[str] = Counter()
 
