@@ -187,6 +187,32 @@ class DeliveryProof(StrEnum):
     ASSUMED = "ASSUMED"
 
 
+class EditCause(StrEnum):
+    """Why an order's content was changed; REVERT: it went back to what it was before an edit."""
+
+    STAFF = "STAFF"
+    CUSTOMER = "CUSTOMER"
+    UPSELL = "UPSELL"
+    ADDRESS = "ADDRESS"
+    INVENTORY = "INVENTORY"
+    NOT_COLLECTED = "NOT_COLLECTED"
+    HOLD_EXPIRED = "HOLD_EXPIRED"
+    REVERT = "REVERT"
+
+
+class HoldReason(StrEnum):
+    """Why nothing may ship (Shopify's names, where it has one)."""
+
+    AWAITING_PAYMENT = "AWAITING_PAYMENT"
+    HIGH_RISK_OF_FRAUD = "HIGH_RISK_OF_FRAUD"
+    INCORRECT_ADDRESS = "INCORRECT_ADDRESS"
+    INVENTORY_OUT_OF_STOCK = "INVENTORY_OUT_OF_STOCK"
+    UNKNOWN_DELIVERY_DATE = "UNKNOWN_DELIVERY_DATE"
+    AWAITING_RETURN_ITEMS = "AWAITING_RETURN_ITEMS"
+    ONLINE_STORE_POST_PURCHASE_CROSS_SELL = "ONLINE_STORE_POST_PURCHASE_CROSS_SELL"
+    OTHER = "OTHER"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderSource:
     """Where an order comes from: a cart, or the return or claim that it replaces goods for."""
@@ -314,6 +340,26 @@ class OrderProcessingStarted:
     gate: tuple[GateCheck, ...]
     scheduled: tuple[ScheduledLine, ...] = ()
     started_by: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderEdited:
+    """The order's content is another one: `lines`, `shipping` and `totals` are all of it, after the edit.
+
+    `revision` counts edits from 1, OrderPlaced being 0. `raises_stock`: some tracked line has more units than
+    before, so the edit waits for inventory's answer. A REVERT names the edit that it takes back.
+    """
+
+    edit_id: UUID
+    revision: int
+    cause: EditCause
+    reverts_edit_id: UUID | None = None
+    lines: tuple[Line, ...]
+    shipping: Charge
+    total_before: int
+    totals: Totals
+    quote_id: UUID | None = None
+    raises_stock: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -483,6 +529,29 @@ class RefundFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FulfillmentHeld:
+    """Nothing ships until the hold is released; without `line_ids` it covers the whole order."""
+
+    hold_id: UUID
+    reason: HoldReason
+    detail: str | None = None
+    note: Sealed | None = None
+    line_ids: tuple[UUID, ...] = ()
+    notify_customer: bool = False
+    review_by: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FulfillmentHoldReleased:
+    """A hold ended, because of `cause`; `next` says what follows, as in OrderConfirmed."""
+
+    hold_id: UUID
+    reason: HoldReason
+    cause: str
+    next: NextStep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FulfillmentRequested:
     """Units are handed to whoever ships them."""
 
@@ -539,6 +608,7 @@ OrderEvent = (
     | OrderStockSecured
     | OrderConfirmed
     | OrderProcessingStarted
+    | OrderEdited
     | OrderCancelled
     | OrderCompleted
     | PaymentRequested
@@ -553,6 +623,8 @@ OrderEvent = (
     | RefundRequested
     | RefundIssued
     | RefundFailed
+    | FulfillmentHeld
+    | FulfillmentHoldReleased
     | FulfillmentRequested
     | FulfillmentCancelled
     | Shipped
@@ -564,6 +636,7 @@ ORDER_EVENTS: tuple[type, ...] = (
     OrderStockSecured,
     OrderConfirmed,
     OrderProcessingStarted,
+    OrderEdited,
     OrderCancelled,
     OrderCompleted,
     PaymentRequested,
@@ -578,6 +651,8 @@ ORDER_EVENTS: tuple[type, ...] = (
     RefundRequested,
     RefundIssued,
     RefundFailed,
+    FulfillmentHeld,
+    FulfillmentHoldReleased,
     FulfillmentRequested,
     FulfillmentCancelled,
     Shipped,
