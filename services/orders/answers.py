@@ -76,8 +76,22 @@ def page(row: OrderView, parcels: Sequence[TrackedParcel], vault: Vault) -> dict
             }
             for refund in order.refunds.values()
         ],
+        "revision": order.revision,
+        "edit_pending": order.edit_pending,
+        "holds": sorted(set(order.holds.values())),
         "cancellation": order.cancellation,
         "delivered_at": row.delivered_at,
+    }
+
+
+def edited(order: Order) -> dict[str, Any]:
+    """Where an order stands after a change of its content, and which change that was."""
+    return {
+        **progress(order),
+        "revision": order.revision,
+        "total": order.totals.total,
+        "edit_pending": order.edit_pending,
+        "holds": sorted(set(order.holds.values())),
     }
 
 
@@ -129,9 +143,9 @@ def _units(lines: Iterable[Any]) -> int:
 def _money(order: Order) -> dict[str, int]:
     return {
         "authorized": sum(order.rest(intent) for intent in order.intents.values()) + order.in_flight,
-        "captured": order.captured + order.late,
+        "captured": order.taken,
         "refunded": order.refunded,
-        "balance": order.captured + order.late - order.refunded,
+        "balance": order.taken - order.refunded,
     }
 
 

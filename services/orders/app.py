@@ -4,7 +4,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from services.orders import http, orphans_http, pages, webhooks
+from services.orders import edits_http, http, orphans_http, pages, webhooks
 from services.orders.commands import Commands, streams
 from services.orders.domain import (
     EffectWanted,
@@ -35,6 +35,7 @@ from shared.messaging.topics import topic_of
 from shared.service.auth import Authenticator
 from shared.service.http import joined
 from shared.service.openapi import described
+from shared.service.quotes import QuoteKeys
 from shared.service.run import Service, Wired
 from shared.service.vault import Vault
 from shared.store.store import Definition, Store
@@ -96,6 +97,7 @@ def assemble(
     router = joined(
         webhooks.routes(store, inbox),
         http.routes(store, commands, auth),
+        edits_http.routes(store, commands, auth, QuoteKeys(settings.live_quote_keys)),
         pages.routes(store, provider, vault, auth),
         orphans_http.routes(store, commands, auth),
     )

@@ -222,11 +222,12 @@ class ProviderCalls:
 
 
 def _payable(order: Order, intent_id: UUID) -> bool:
-    return not order.cancelled and order.intents[intent_id].status is IntentStatus.OPEN
+    return not order.cancelled and order.intents[intent_id].payable
 
 
 def _unwanted(order: Order, intent_id: UUID) -> bool:
-    return order.cancelled or order.intents[intent_id].status is IntentStatus.CLOSED
+    intent = order.intents[intent_id]
+    return order.cancelled or intent.void_cause is not None or intent.status is IntentStatus.CLOSED
 
 
 def _paid_like(order: Order, intent: Intent) -> str | None:

@@ -1,6 +1,5 @@
 """What people do to orders over HTTP: parse, run the command, answer. What they see is in pages.py."""
 
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID, uuid4
@@ -10,28 +9,25 @@ from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
 from services.orders import answers
 from services.orders.commands import Commands
+from services.orders.desk import Desk
 from services.orders.domain import (
     CancelOrder,
     CapturePayment,
     ConfirmDelivery,
     Order,
-    OrderCommand,
     Reauthorize,
     RequestPayment,
     RetryRefund,
     Ship,
     StartProcessing,
 )
-from services.orders.pages import unknown, visible
 from shared.domain import Rejected, ids
 from shared.events.common import CancelReason, Qty
 from shared.events.envelope import Actor, ActorKind
 from shared.events.orders import DeliveryProof
 from shared.service.auth import ANYONE, STAFF, Authenticator
-from shared.service.commands import Outcome, require_version, run_command
 from shared.service.fields import ShortText
 from shared.store.store import Store
-from shared.store.unit_of_work import UnitOfWork
 
 WebAddress = Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s\x00-\x1f\x7f<>\"]+$")]
 
@@ -82,7 +78,7 @@ LONGEST_TRANSIT = timedelta(days=366)
 def routes(store: Store, commands: Commands, auth: Authenticator) -> APIRouter:
     """The routes that change orders; a buyer's only reach the buyer's own."""
     router = APIRouter(tags=["orders"])
-    desk = _Desk(store, commands)
+    desk = Desk(store, commands)
     staff, anyone = Depends(auth.require(STAFF)), Depends(auth.require(ANYONE))
 
     @router.post("/orders/{order_id}/payment-attempts", status_code=201)
@@ -192,38 +188,6 @@ def asked_for(order: Order) -> dict[str, Any]:
     intent = order.open_intent
     assert intent is not None
     return {"intent_id": intent.intent_id, "amount": intent.amount, "expires_at": intent.expires_at}
-
-
-class _Desk:
-    """Runs one command on one order for somebody who may see it."""
-
-    def __init__(self, store: Store, commands: Commands) -> None:
-        self._store = store
-        self._commands = commands
-
-    async def do(
-        self,
-        request: Request,
-        actor: Actor,
-        command: OrderCommand,
-        answer: Callable[[Order], dict[str, Any]] = answers.progress,
-        *,
-        status: int = 200,
-    ) -> Response:
-        decider, order_id = self._commands.order, command.order_id
-
-        async def work(uow: UnitOfWork) -> Outcome:
-            if actor.kind not in STAFF:
-                await visible(uow.session, order_id, actor)
-            if await uow.state(decider, order_id) is None:
-                raise unknown(order_id)
-            require_version(request, uow.version(decider, order_id))
-            await self._commands(uow, command)
-            order = await uow.state(decider, order_id)
-            assert order is not None
-            return Outcome(body=answer(order), version=uow.version(decider, order_id), status=status)
-
-        return await run_command(request, self._store, actor, work, streams=[decider.stream(order_id)])
 
 
 def _check_estimate(estimate: date, now: datetime) -> None:

@@ -13,6 +13,7 @@ from services.orders.domain.orphan import OrphanStatus
 from services.orders.domain.state import FulfillmentStatus, IntentStatus, PaymentStatus, RefundStatus
 from services.orders.readmodels.order_tracking import TrackedParcel
 from shared.events.common import CancelReason, Charge, Qty, Totals
+from shared.events.orders import HoldReason
 from shared.service.openapi import Answer, Operation, Operations, examples_of
 
 
@@ -45,6 +46,16 @@ class ParcelSent(Progress):
     """An order, and the parcel that left."""
 
     shipment_id: UUID
+
+
+class Edited(Progress):
+    """An order, and its content's revision: `edit_pending` while that waits for its stock or its balance."""
+
+    edit_id: UUID
+    revision: int
+    total: int
+    edit_pending: bool
+    holds: list[HoldReason]
 
 
 class ContactPage(Answer):
@@ -120,6 +131,9 @@ class OrderPage(Progress):
     fulfillments: list[FulfillmentPage]
     shipments: list[TrackedParcel]
     refunds: list[RefundPage]
+    revision: int
+    edit_pending: bool
+    holds: list[HoldReason]
     cancellation: CancelReason | None
     delivered_at: datetime | None
 
@@ -192,8 +206,22 @@ OPERATIONS: Final[Operations] = {
         answer=AskedFor,
     ),
     "POST /orders/{order_id}/cancel": _command("Cancel an order", "already_shipped", "already_processing"),
+    "POST /orders/{order_id}/edits": _command(
+        "Change what is in an order",
+        "invalid_quote",
+        "quote_expired",
+        "order_cancelled",
+        "order_completed",
+        "not_confirmed",
+        "already_in_fulfillment",
+        "edit_pending",
+        "payment_open",
+        "line_differs",
+        "use_cancel",
+        answer=Edited,
+    ),
     "POST /orders/{order_id}/processing": _command(
-        "Start processing", "order_cancelled", "not_confirmed", "incomplete", answer=Processing
+        "Start processing", "order_cancelled", "not_confirmed", "on_hold", "incomplete", answer=Processing
     ),
     "POST /orders/{order_id}/shipments": _command(
         "Ship a parcel",
@@ -201,6 +229,7 @@ OPERATIONS: Final[Operations] = {
         "parcel_exists",
         "order_cancelled",
         "not_requested",
+        "on_hold",
         "invalid_quantity",
         "unknown_line",
         "exceeds_ordered",

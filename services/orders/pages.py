@@ -10,7 +10,6 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from services.orders import answers
 from services.orders.domain import OrderStatus
-from services.orders.domain.state import IntentStatus
 from services.orders.psp import PaymentProvider
 from services.orders.readmodels import orders_tab
 from services.orders.readmodels.order_tracking import ORDER_TRACKING, TrackedParcel
@@ -93,7 +92,7 @@ def routes(store: Store, provider: PaymentProvider, vault: Vault, auth: Authenti
             if row.progress.cancelled:
                 raise Rejected("order_cancelled", "the order is cancelled and needs no payment")
             raise Problem(409, "payment_not_ready", "Nothing can be paid yet.", {"Retry-After": "1"})
-        open_ = intent.status is IntentStatus.OPEN and not row.progress.cancelled
+        open_ = intent.payable and not row.progress.cancelled
         return answers.payment(row, intent, found, open_=open_)
 
     return router

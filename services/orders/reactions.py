@@ -12,6 +12,8 @@ from services.orders.domain import (
     Order,
     PlaceOrder,
     RequestRefund,
+    RevertEdit,
+    SecureEdit,
     SecureStock,
     effects_of,
 )
@@ -46,11 +48,19 @@ def react(event: Recorded[Any]) -> Iterable[Do | Wanted]:
                     now=event.occurred_at,
                 )
             )
+        case StockReserved() as reserved if reserved.revision:
+            yield Do(
+                SecureEdit(
+                    order_id=reserved.order_id,
+                    revision=reserved.revision,
+                    added=reserved.placed,
+                    now=event.occurred_at,
+                )
+            )
         case StockReserved() as reserved:
             yield Do(
                 SecureStock(
                     order_id=reserved.order_id,
-                    revision=reserved.revision,
                     placed=reserved.placed,
                     short=reserved.short,
                     now=event.occurred_at,
@@ -62,6 +72,15 @@ def react(event: Recorded[Any]) -> Iterable[Do | Wanted]:
                     order_id=rejected.order_id,
                     reason=CancelReason.INVENTORY,
                     detail=rejected.code,
+                    now=event.occurred_at,
+                )
+            )
+        case StockReservationRejected() as rejected:
+            yield Do(
+                RevertEdit(
+                    order_id=rejected.order_id,
+                    revision=rejected.revision,
+                    refused=True,
                     now=event.occurred_at,
                 )
             )

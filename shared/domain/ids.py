@@ -1,5 +1,6 @@
 """Ids that a retry finds again: each is derived from what it stands for, one uuid5 namespace per kind."""
 
+from datetime import datetime
 from functools import cache, lru_cache
 from hashlib import sha1
 from typing import TYPE_CHECKING
@@ -78,6 +79,34 @@ def capture_id(intent: UUID, shipment_or_n: UUID | int) -> UUID:
 def refund_id(order: UUID, cause: str, ref_id: UUID, method: str) -> UUID:
     """The refund that one cause (return receipt, goodwill case, cancellation …) gives, per method."""
     return derive("refund", order, cause, ref_id, method)
+
+
+def hold_id(order: UUID, reason: str, cause: UUID) -> UUID:
+    """The hold that one cause (an edit, a capture that failed) puts on an order for this reason."""
+    return derive("hold", order, reason, cause)
+
+
+def edit_id(order: UUID, command: UUID) -> UUID:
+    """The edit of an order that one wish stands for; sent again it names the same edit."""
+    return derive("edit", order, command)
+
+
+def reverting_edit_id(order: UUID, edit: UUID) -> UUID:
+    """The edit that takes another one back."""
+    return derive("reverting edit", order, edit)
+
+
+def quote_id(
+    cart: UUID | None,
+    currency: str,
+    valid_until: datetime,
+    where: tuple[str | None, ...],
+    how: tuple[str | UUID | None, ...],
+    what: tuple[tuple[object, ...], ...],
+) -> UUID:
+    """The promise until then of a price for `what` (line, sku, quantity, customization) that goes `where`
+    (country, region, postal prefix) and `how` (method, pickup location, coupons)."""
+    return derive("quote", cart, currency, valid_until.isoformat(), where, how, what)
 
 
 def orphan_payment_id(provider: str, provider_ref: str) -> UUID:

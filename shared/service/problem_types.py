@@ -295,6 +295,38 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = {
         "the order still waits for its stock or its payment",
         "Wait until the order is confirmed.",
     ),
+    "on_hold": ProblemType(
+        409,
+        "the order is held: AWAITING_PAYMENT",
+        "Wait until what `reasons` names is settled.",
+        more={"reasons": ["AWAITING_PAYMENT"]},
+    ),
+    "already_in_fulfillment": ProblemType(
+        409,
+        "something left already: the order stays as it is",
+        "Ask the shop while the order is only being packed; once something left, ask for a return.",
+    ),
+    "edit_pending": ProblemType(
+        409,
+        "the last change still waits for its stock or its payment",
+        "Wait for the last change, or pay what it asks for: `GET /orders/{order_id}/payment`.",
+    ),
+    "line_differs": ProblemType(
+        422,
+        "line 0192d1f0-0000-4000-8000-000000000002 is of MUG-1: MUG-2 needs a line of its own",
+        "Quote another sku under a new `line_id`.",
+        more={"line_id": "0192d1f0-0000-4000-8000-000000000002"},
+    ),
+    "use_cancel": ProblemType(
+        409,
+        "nothing would be left of the order: cancel it instead",
+        "Cancel the order: `POST /orders/{order_id}/cancel`.",
+    ),
+    "order_completed": ProblemType(
+        409,
+        "the order is complete: ask for a return instead",
+        "Ask for a return instead.",
+    ),
     "incomplete": ProblemType(
         409,
         "the order lacks: address",

@@ -33,9 +33,7 @@ class Wish:
         where = (place.country, place.region, place.postal_prefix) if place else ()
         how = (self.method_id, self.pickup_location_id, *self.codes)
         what = ((i.line_id, i.sku, i.quantity, i.customization) for i in self.items)
-        return ids.derive(
-            "quote", self.cart_id, self.currency, valid_until.isoformat(), where, how, tuple(what)
-        )
+        return ids.quote_id(self.cart_id, self.currency, valid_until, where, how, tuple(what))
 
 
 def wish_of(cart_id: UUID, cart: Cart) -> Wish:

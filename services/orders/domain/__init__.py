@@ -3,6 +3,7 @@
 from services.orders.domain.captures import CapturePayment, RecordCaptureResult, RecordPaymentCaptured
 from services.orders.domain.deadlines import EffectKind, EffectWanted, deadlines, effects_of, on_deadline
 from services.orders.domain.decider import OrderCommand, order_decider
+from services.orders.domain.edits import EditOrder, RevertEdit, SecureEdit
 from services.orders.domain.fulfillment import ConfirmDelivery, Ship, StartProcessing
 from services.orders.domain.order import CancelOrder, PlaceOrder, SecureStock
 from services.orders.domain.payment import (
@@ -20,6 +21,7 @@ __all__ = [
     "CancelOrder",
     "CapturePayment",
     "ConfirmDelivery",
+    "EditOrder",
     "EffectKind",
     "EffectWanted",
     "Order",
@@ -37,6 +39,8 @@ __all__ = [
     "RequestPayment",
     "RequestRefund",
     "RetryRefund",
+    "RevertEdit",
+    "SecureEdit",
     "SecureStock",
     "Ship",
     "StartProcessing",

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
-from services.orders.domain import payment, refunds
+from services.orders.domain import holds, payment, refunds
 from services.orders.domain.policy import OrderPolicy
 from services.orders.domain.state import Capture, CaptureStatus, Intent, IntentStatus, Order
 from shared.domain import Rejected, ids
@@ -85,7 +85,7 @@ def _captured(order: Order, intent: Intent, command: RecordPaymentCaptured) -> l
     capture_id = ids.capture_id(intent.intent_id, 1)
     if capture_id in order.captures:
         return _capture_done(order, order.captures[capture_id], command.provider_ref)
-    welcome = intent.status is IntentStatus.OPEN or command.amount <= order.room(intent, command.now)
+    welcome = intent.payable or command.amount <= order.room(intent, command.now)
     if order.cancelled or not welcome:
         return _late_capture(order, capture_id, intent.intent_id, command.amount, command.provider_ref)
     return [
@@ -182,7 +182,8 @@ def _capture_done(order: Order, capture: Capture, provider_ref: str | None) -> l
 def _capture_failed(
     order: Order, capture: Capture, command: RecordCaptureResult, policy: OrderPolicy
 ) -> list[OrderEvent]:
-    """A final failure gives the intent up and asks the buyer for the money in another way."""
+    """A final failure gives the intent up and asks the buyer for the money in another way; until it is there,
+    what has not left waits."""
     if capture.status is not CaptureStatus.REQUESTED:
         return []
     final = command.final or order.cancelled
@@ -192,10 +193,13 @@ def _capture_failed(
         capture_id=capture.capture_id, amount=capture.amount, code=command.code, final=final
     )
     after = evolve(order, failed, command.now)
-    missing = after.totals.total - after.secured(command.now)
+    missing = after.certain_total - after.secured(command.now)
     if not final or order.cancelled or after.open_intent or missing <= 0:
         return [failed]
-    return [failed, payment.ask(after, IntentPurpose.BALANCE, missing, command.now, policy)]
+    held = (
+        [] if after.all_shipped else [holds.awaiting_payment(after, capture.capture_id, command.now, policy)]
+    )
+    return [failed, *held, payment.ask(after, IntentPurpose.BALANCE, missing, command.now, policy)]
 
 
 def evolve(order: Order, event: CaptureEvent, at: datetime) -> Order:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from services.orders.domain.captures import RecordCaptureResult
+from services.orders.domain.edits import RevertEdit
 from services.orders.domain.fulfillment import ConfirmDelivery
 from services.orders.domain.order import CancelOrder
 from services.orders.domain.payment import Reauthorize, RecordVoided, attempts
@@ -28,6 +29,7 @@ from shared.events.orders import (
     IntentPurpose,
     LatePaymentReceived,
     OrderCancelled,
+    OrderEdited,
     OrderEvent,
     OrderPaid,
     PaymentAuthorized,
@@ -61,6 +63,7 @@ class EffectWanted:
 
 DeadlineCommand = (
     CancelOrder
+    | RevertEdit
     | Reauthorize
     | RecordVoided
     | RecordCaptureResult
@@ -122,12 +125,25 @@ def _progress(order: Order, policy: OrderPolicy, now: datetime) -> dict[str, Due
     if order.confirmed_at is None:
         if last and not order.open_intent:
             timers["payment_window"] = (last.expires_at, cancel(CancelReason.DECLINED, "TIMEOUT"))
+    elif order.edit_pending:
+        timers.update(_edit(order, policy, now))
     elif last and _unpaid(order, last):
         timers["balance"] = (last.expires_at, cancel(CancelReason.OTHER, "UNPAID"))
     if order.status is OrderStatus.CONFIRMED and order.confirmed_at:
         until = order.confirmed_at + policy.cancel_unprocessed_after
         timers["unprocessed"] = (until, cancel(CancelReason.OTHER, "UNPROCESSED"))
     return timers
+
+
+def _edit(order: Order, policy: OrderPolicy, now: datetime) -> dict[str, Due]:
+    """A pending edit is taken back if its stock or its balance does not come; an open payment ends first."""
+    assert order.edit is not None
+    revert = RevertEdit(order_id=order.order_id, revision=order.revision, now=now)
+    if order.edit.waits_for_stock:
+        return {"edit_stock_answer": (order.edit.edited_at + policy.stock_answer_within, revert)}
+    if order.open_intent or not order.edit.intents:
+        return {}
+    return {"edit_balance": (order.intents[order.edit.intents[0]].expires_at, revert)}
 
 
 def _unpaid(order: Order, last: Intent) -> bool:
@@ -241,10 +257,13 @@ def effects_of(order: Order, event: OrderEvent) -> tuple[EffectWanted, ...]:
             return (wanted(EffectKind.CAPTURE, event.capture_id),)
         case RefundRequested():
             return (wanted(EffectKind.REFUND, event.refund_id, event.attempt),) if event.amount else ()
-        case OrderCancelled():
-            open_intent = order.open_intent
-            close = (wanted(EffectKind.CLOSE_INTENT, open_intent.intent_id),) if open_intent else ()
-            return close + _voids(order)
+        case OrderCancelled() | OrderEdited():
+            unwanted = [
+                i
+                for i in order.intents.values()
+                if i.status is IntentStatus.OPEN and (order.cancelled or not i.payable)
+            ]
+            return tuple(wanted(EffectKind.CLOSE_INTENT, i.intent_id) for i in unwanted) + _voids(order)
         case PaymentAuthorized() | LatePaymentReceived() | PaymentCaptured() | CaptureFailed() | OrderPaid():
             return _voids(order)
         case _:

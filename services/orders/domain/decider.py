@@ -4,7 +4,7 @@ from datetime import datetime
 from functools import partial
 from typing import assert_never
 
-from services.orders.domain import captures, fulfillment, order, payment, refunds
+from services.orders.domain import captures, edits, fulfillment, holds, order, payment, refunds
 from services.orders.domain.deadlines import deadlines
 from services.orders.domain.policy import OrderPolicy
 from services.orders.domain.state import Order
@@ -14,11 +14,14 @@ from shared.events.orders import (
     CaptureRequested,
     Delivered,
     FulfillmentCancelled,
+    FulfillmentHeld,
+    FulfillmentHoldReleased,
     FulfillmentRequested,
     LatePaymentReceived,
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
+    OrderEdited,
     OrderEvent,
     OrderPaid,
     OrderPlaced,
@@ -38,6 +41,7 @@ from shared.events.orders import (
 OrderCommand = (
     order.PlaceOrder
     | order.OrderAxisCommand
+    | edits.EditCommand
     | payment.PaymentCommand
     | captures.CaptureCommand
     | refunds.RefundCommand
@@ -63,16 +67,26 @@ def decide(policy: OrderPolicy, state: Order | None, command: OrderCommand) -> l
         raise Rejected("unknown_order", f"there is no order {command.order_id}")
     else:
         events = _on_axis(policy, state, command)
-    for event in events:
-        state = evolve(state, event, command.now)
-    if not events or state is None:
-        return []
-    return [*events, *order.consequences(state, command.now, policy)]
+    decided: list[OrderEvent] = []
+    while events:
+        for event in events:
+            state = evolve(state, event, command.now)
+        decided += events
+        assert state is not None
+        events = _consequences(policy, state, command.now)
+    return decided
+
+
+def _consequences(policy: OrderPolicy, state: Order, now: datetime) -> list[OrderEvent]:
+    """What follows by itself from where the order is now, one step at a time."""
+    return order.consequences(state, now, policy) or edits.consequences(state, now, policy)
 
 
 def _on_axis(policy: OrderPolicy, state: Order, command: OrderCommand) -> list[OrderEvent]:
     if isinstance(command, order.OrderAxisCommand):
         return order.decide(state, command, policy)
+    if isinstance(command, edits.EditCommand):
+        return edits.decide(state, command, policy)
     if isinstance(command, payment.PaymentCommand):
         return payment.decide(state, command, policy)
     if isinstance(command, captures.CaptureCommand):
@@ -100,6 +114,10 @@ def evolve(state: Order | None, event: OrderEvent, at: datetime) -> Order:
         case _:
             assert state is not None, f"{type(event).__name__} before OrderPlaced"
     match event:
+        case OrderEdited():
+            return edits.evolve(state, event, at)
+        case FulfillmentHeld() | FulfillmentHoldReleased():
+            return holds.evolve(state, event)
         case (
             PaymentRequested()
             | PaymentAuthorized()

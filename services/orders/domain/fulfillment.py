@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import assert_never
 from uuid import UUID
 
-from services.orders.domain import captures
+from services.orders.domain import captures, handing_over
 from services.orders.domain.policy import OrderPolicy
 from services.orders.domain.state import Fulfillment, Order, OrderLine, OrderStatus, Shipment
 from shared.domain import Rejected, ids
@@ -15,10 +15,8 @@ from shared.events.common import Qty
 from shared.events.orders import (
     Delivered,
     DeliveryProof,
-    FulfillmentCancelCause,
     FulfillmentCancelled,
     FulfillmentRequested,
-    FulfillmentService,
     GateCheck,
     OrderEvent,
     OrderProcessingStarted,
@@ -89,50 +87,33 @@ def _start(order: Order, command: StartProcessing, policy: OrderPolicy) -> list[
         raise Rejected("not_confirmed", "the order still waits for its stock or its payment")
     if order.status is not OrderStatus.CONFIRMED:
         return []
+    must_not_be_held(order)
     gate = _gate(order, command.now)
     if missing := [check.check for check in gate if not check.ok]:
         raise Rejected("incomplete", f"the order lacks: {', '.join(missing)}", missing=missing)
     started = OrderProcessingStarted(mode=ProcessingMode.MANUAL, gate=gate, started_by=command.started_by)
     ship_by = command.now + policy.ship_within
-    return [started, *(_hand_over(order, place, lines, ship_by) for place, lines in _by_location(order))]
+    return [
+        started,
+        *(
+            handing_over.requested(order, place, lines, ship_by)
+            for place, lines in handing_over.by_location(order)
+        ),
+    ]
+
+
+def must_not_be_held(order: Order) -> None:
+    """Raises Rejected (on_hold) while a hold covers the order."""
+    if reasons := sorted(set(order.holds.values())):
+        raise Rejected("on_hold", f"the order is held: {', '.join(reasons)}", reasons=reasons)
 
 
 def _gate(order: Order, now: datetime) -> tuple[GateCheck, ...]:
     reachable = order.destination.complete or order.pickup_location_id is not None
     return (
         GateCheck(check="address", ok=reachable),
-        GateCheck(check="stock", ok=order.stock_secured),
+        GateCheck(check="stock", ok=not order.waits_for_stock),
         GateCheck(check="payment", ok=order.secured(now) >= order.totals.total),
-    )
-
-
-def _by_location(order: Order) -> list[tuple[UUID | None, tuple[Qty, ...]]]:
-    """The units to ship from each location that holds some; lines without stock go with the first one."""
-    places: dict[UUID | None, Counter[UUID]] = {}
-    for placed in order.placed:
-        places.setdefault(placed.location_id, Counter())[placed.line_id] += placed.quantity
-    untracked = [entry for entry in order.lines.values() if not entry.line.stock_tracked]
-    if untracked:
-        first = next(iter(places), None)
-        for entry in untracked:
-            places.setdefault(first, Counter())[entry.line.line_id] += entry.ordered
-    return [(place, _quantities(counted)) for place, counted in places.items()]
-
-
-def _quantities(counted: Counter[UUID]) -> tuple[Qty, ...]:
-    return tuple(Qty(line_id=line_id, quantity=quantity) for line_id, quantity in counted.items())
-
-
-def _hand_over(
-    order: Order, place: UUID | None, lines: tuple[Qty, ...], ship_by: datetime
-) -> FulfillmentRequested:
-    service = FulfillmentService.OWN
-    return FulfillmentRequested(
-        fulfillment_id=ids.fulfillment_id(order.order_id, service, str(place or ""), 1),
-        service=service,
-        location_id=place,
-        lines=lines,
-        ship_by=ship_by,
     )
 
 
@@ -148,6 +129,9 @@ def _ship(order: Order, command: Ship) -> list[OrderEvent]:
     fulfillment = order.fulfillments.get(command.fulfillment_id)
     if fulfillment is None or fulfillment.cancelled:
         raise Rejected("not_requested", "nobody was asked to ship this: start the processing first")
+    must_not_be_held(order)
+    if order.waits_for_stock:
+        raise Rejected("stock_not_secured", "the order was changed, and its new units are not held yet")
     _check_units(order, fulfillment, lines)
     shipped = Shipped(
         shipment_id=shipment_id,
@@ -175,7 +159,7 @@ def _parcel(lines: Iterable[Qty]) -> tuple[Qty, ...]:
         counted[line.line_id] += line.quantity
     if not counted:
         raise Rejected("invalid_quantity", "a parcel holds at least one unit")
-    return _quantities(counted)
+    return handing_over.quantities(counted)
 
 
 def _check_units(order: Order, fulfillment: Fulfillment, lines: Iterable[Qty]) -> None:
@@ -219,19 +203,6 @@ def _deliver(order: Order, command: ConfirmDelivery) -> list[OrderEvent]:
             delivered_at=command.delivered_at or command.now,
             proof=command.proof,
         )
-    ]
-
-
-def recall(order: Order) -> list[OrderEvent]:
-    """What a cancellation says to every warehouse that still holds work."""
-    return [
-        FulfillmentCancelled(
-            fulfillment_id=fulfillment.fulfillment_id,
-            lines=fulfillment.lines,
-            cause=FulfillmentCancelCause.ORDER_CANCELLED,
-        )
-        for fulfillment in order.fulfillments.values()
-        if not fulfillment.cancelled
     ]
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
-from services.orders.domain import captures, fulfillment, payment, refunds
+from services.orders.domain import captures, handing_over, payment, refunds
 from services.orders.domain.policy import OrderPolicy
 from services.orders.domain.state import Order, OrderLine, OrderStatus
 from shared.domain import Rejected, ids
@@ -13,6 +13,7 @@ from shared.events.cart import CartCheckedOut
 from shared.events.common import CancelReason, PlacedQty, ShortLine
 from shared.events.envelope import ActorKind
 from shared.events.orders import (
+    FulfillmentCancelCause,
     IntentPurpose,
     NextStep,
     OrderCancelled,
@@ -27,6 +28,7 @@ from shared.events.orders import (
     PaymentBasis,
     ProcessingMode,
     SourceKind,
+    VoidCause,
 )
 
 
@@ -42,10 +44,9 @@ class PlaceOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecureStock:
-    """Inventory holds the order's units."""
+    """Inventory holds the order's units, as it was placed."""
 
     order_id: UUID
-    revision: int = 0
     placed: tuple[PlacedQty, ...]
     short: tuple[ShortLine, ...] = ()
     now: datetime
@@ -123,7 +124,7 @@ def _secure(order: Order, command: SecureStock, policy: OrderPolicy) -> list[Ord
     events: list[OrderEvent] = [
         OrderStockSecured(
             reservation_id=ids.reservation_id(order.order_id),
-            revision=command.revision,
+            revision=0,
             placed=command.placed,
             short=command.short,
         )
@@ -140,10 +141,11 @@ def _cancel(order: Order, command: CancelOrder) -> list[OrderEvent]:
         raise Rejected("already_shipped", "something left already: ask for a return instead")
     if command.by is ActorKind.CUSTOMER and order.status is OrderStatus.PROCESSING:
         raise Rejected("already_processing", "the order is being packed: ask the shop to cancel it")
-    return _cancellation(order, command.reason, command.detail)
+    return cancellation(order, command.reason, command.detail)
 
 
-def _cancellation(order: Order, reason: CancelReason, detail: str | None = None) -> list[OrderEvent]:
+def cancellation(order: Order, reason: CancelReason, detail: str | None = None) -> list[OrderEvent]:
+    """The end of an order that nothing shipped of, and everything that it takes back."""
     cancelled = OrderCancelled(
         reason=reason,
         detail=detail,
@@ -151,7 +153,8 @@ def _cancellation(order: Order, reason: CancelReason, detail: str | None = None)
         stock_tracked=order.stock_tracked,
         revision=order.revision,
     )
-    return [cancelled, *fulfillment.recall(order), *refunds.cancellation_refund(order)]
+    recalled = handing_over.recall(order, order.lines, FulfillmentCancelCause.ORDER_CANCELLED)
+    return [cancelled, *recalled, *refunds.cancellation_refund(order)]
 
 
 def consequences(order: Order, now: datetime, policy: OrderPolicy) -> list[OrderEvent]:
@@ -159,13 +162,13 @@ def consequences(order: Order, now: datetime, policy: OrderPolicy) -> list[Order
     if order.cancelled:
         return []
     if order.declined_for_good and order.status is OrderStatus.PLACED:
-        return _cancellation(order, CancelReason.DECLINED)
+        return cancellation(order, CancelReason.DECLINED)
     events: list[OrderEvent] = []
     total, captured = order.totals.total, order.captured
     if order.status is OrderStatus.PLACED and order.stock_secured and order.secured(now) >= total:
         events.append(_confirmation(order, now, policy))
     events += captures.captures_due(order, None, now)
-    if order.stock_secured and not order.paid and captured >= total:
+    if order.stock_secured and not order.paid and not order.edit_pending and captured >= total:
         events.append(OrderPaid(total=total, captured=captured, revision=order.revision))
     if order.status is OrderStatus.PROCESSING and order.all_delivered and captured >= total:
         delivered = sum(entry.delivered for entry in order.lines.values())
@@ -196,16 +199,21 @@ def evolve(order: Order | None, event: OrderAxisEvent, at: datetime) -> Order:
     assert order is not None
     match event:
         case OrderStockSecured():
-            return replace(order, stock_secured=True, placed=event.placed)
+            edit = replace(order.edit, waits_for_stock=False) if order.edit else None
+            return replace(order, stock_secured=True, placed=event.placed, edit=edit)
         case OrderConfirmed():
             return replace(order, status=OrderStatus.CONFIRMED, confirmed_at=at)
         case OrderProcessingStarted():
             return replace(order, status=OrderStatus.PROCESSING)
         case OrderCancelled():
-            return replace(order, status=OrderStatus.CANCELLED, cancellation=event.reason)
+            ended = replace(order, status=OrderStatus.CANCELLED, cancellation=event.reason)
+            return replace(ended, edit=None, holds={})
         case OrderCompleted():
             return replace(order, status=OrderStatus.COMPLETED)
         case OrderPaid():
+            rests = [i for i in order.intents.values() if order.rest(i) and not i.void_cause]
+            for intent in rests:
+                order = payment.with_intent(order, replace(intent, void_cause=VoidCause.REMAINDER))
             return replace(order, paid=True)
         case _:
             assert_never(event)
@@ -217,6 +225,7 @@ def _placed(event: OrderPlaced) -> Order:
         destination=event.destination,
         pickup_location_id=event.pickup_location_id,
         lines={line.line_id: OrderLine(line=line, ever_ordered=line.quantity) for line in event.lines},
+        line_ids=tuple(line.line_id for line in event.lines),
         shipping=event.shipping,
         totals=event.totals,
         capture=event.capture,

@@ -116,7 +116,7 @@ def intent_of(order: Order, intent_id: UUID) -> Intent:
 def _request(order: Order, command: RequestPayment, policy: OrderPolicy) -> list[OrderEvent]:
     _must_be_payable(order)
     amount = order.totals.total - order.secured(command.now)
-    if amount <= 0 or not order.stock_secured:
+    if amount <= 0 or order.waits_for_stock:
         raise Rejected("nothing_due", "there is nothing to pay now")
     asking = order.status is OrderStatus.PLACED
     purpose = IntentPurpose.ORDER if asking else IntentPurpose.BALANCE
@@ -133,7 +133,7 @@ def _reauthorize(order: Order, command: Reauthorize, policy: OrderPolicy) -> lis
         return []
     _must_be_payable(order)
     replaces = _oldest_usable(order, command.now)
-    amount = order.totals.total - order.secured(command.now)
+    amount = order.certain_total - order.secured(command.now)
     if replaces:
         amount += order.room(replaces, command.now)
     if amount <= 0 or order.confirmed_at is None:
@@ -151,12 +151,16 @@ def _must_be_payable(order: Order) -> None:
 
 
 def attempts(order: Order, purpose: IntentPurpose) -> int:
-    """How often money was asked for with this purpose; a re-authorization that was captured from counts no
-    more: without multicapture every further parcel needs one."""
-    return sum(
-        i.purpose is purpose and not (purpose is IntentPurpose.REAUTHORIZATION and order.captures_of(i))
-        for i in order.intents.values()
-    )
+    """How often money was asked for with this purpose. A re-authorization that was captured from counts no
+    more: without multicapture every further parcel needs one. Nor does a balance that was paid; a pending
+    edit counts its own."""
+    asked = [i for i in order.intents.values() if i.purpose is purpose]
+    if purpose is IntentPurpose.REAUTHORIZATION:
+        return sum(not order.captures_of(intent) for intent in asked)
+    if purpose is IntentPurpose.BALANCE:
+        own = order.edit.intents if order.edit and order.edit_pending else ()
+        return sum(not i.authorized and (not own or i.intent_id in own) for i in asked)
+    return len(asked)
 
 
 def _oldest_usable(order: Order, now: datetime) -> Intent | None:
@@ -172,12 +176,7 @@ def ask(
     *,
     replaces: Intent | None = None,
 ) -> PaymentRequested:
-    """The order's next payment intent; all ORDER intents share the window that the first one opened."""
-    first = next((i for i in order.intents.values() if i.purpose is IntentPurpose.ORDER), None)
-    if purpose is not IntentPurpose.ORDER:
-        expires_at = now + policy.balance_window
-    else:
-        expires_at = first.expires_at if first else now + policy.payment_window
+    """The order's next payment intent."""
     return PaymentRequested(
         intent_id=ids.intent_id(order.order_id, len(order.intents) + 1),
         purpose=purpose,
@@ -186,14 +185,30 @@ def ask(
         provider=policy.provider,
         replaces_intent_id=replaces.intent_id if replaces else None,
         off_session=purpose is IntentPurpose.REAUTHORIZATION,
-        expires_at=expires_at,
+        expires_at=_window_end(order, purpose, now, policy),
     )
+
+
+def _window_end(order: Order, purpose: IntentPurpose, now: datetime, policy: OrderPolicy) -> datetime:
+    """All ORDER intents share the window that the first one opened. So do those of an edit's balance; theirs
+    closes before what is authorized already has to be renewed: two intents are never open."""
+    if purpose is IntentPurpose.ORDER:
+        first = next((i for i in order.intents.values() if i.purpose is purpose), None)
+        return first.expires_at if first else now + policy.payment_window
+    end = now + policy.balance_window
+    if purpose is IntentPurpose.REAUTHORIZATION or order.edit is None or not order.edit_pending:
+        return end
+    if order.edit.intents:
+        return order.intents[order.edit.intents[0]].expires_at
+    held = [i.authorized_until for i in order.intents.values() if order.room(i, now) and i.authorized_until]
+    renewal = min((until - policy.reauthorize_before_expiry for until in held), default=end)
+    return min(end, max(renewal, now + policy.payment_window))
 
 
 def _authorized(order: Order, intent: Intent, command: RecordPaymentAuthorized) -> list[OrderEvent]:
     if intent.authorized or any(c.intent_id == intent.intent_id for c in order.captures.values()):
         return []
-    if intent.status is not IntentStatus.OPEN or order.cancelled:
+    if not intent.payable or order.cancelled:
         return [
             LatePaymentReceived(
                 intent_id=intent.intent_id,
@@ -260,22 +275,15 @@ def evolve(order: Order, event: PaymentEvent, at: datetime) -> Order:
     """The order after a payment event."""
     match event:
         case PaymentRequested():
-            return with_intent(
-                order,
-                Intent(
-                    intent_id=event.intent_id,
-                    purpose=event.purpose,
-                    amount=event.amount,
-                    expires_at=event.expires_at,
-                    replaces=event.replaces_intent_id,
-                ),
-            )
+            return _evolve_requested(order, event)
         case PaymentAuthorized():
             return _evolve_authorized(order, event)
         case PaymentDeclined():
             intent = order.intents[event.intent_id]
             failed = event.final and intent.purpose is IntentPurpose.ORDER and not order.cancelled
             order = replace(order, declined_for_good=order.declined_for_good or failed)
+            if order.edit and event.final and event.intent_id in order.edit.intents:
+                order = replace(order, edit=replace(order.edit, unpaid=True))
             return with_intent(order, replace(intent, status=IntentStatus.CLOSED))
         case PaymentVoided():
             return _evolve_voided(order, event)
@@ -283,6 +291,22 @@ def evolve(order: Order, event: PaymentEvent, at: datetime) -> Order:
             return _evolve_late(order, event, at)
         case _:
             assert_never(event)
+
+
+def _evolve_requested(order: Order, event: PaymentRequested) -> Order:
+    edit = order.edit
+    if edit and order.edit_pending and not edit.waits_for_stock and event.purpose is IntentPurpose.BALANCE:
+        order = replace(order, edit=replace(edit, intents=(*edit.intents, event.intent_id)))
+    return with_intent(
+        order,
+        Intent(
+            intent_id=event.intent_id,
+            purpose=event.purpose,
+            amount=event.amount,
+            expires_at=event.expires_at,
+            replaces=event.replaces_intent_id,
+        ),
+    )
 
 
 def _evolve_authorized(order: Order, event: PaymentAuthorized) -> Order:
@@ -293,6 +317,7 @@ def _evolve_authorized(order: Order, event: PaymentAuthorized) -> Order:
         authorized_until=event.expires_at,
         multicapture=event.multicapture,
         provider_ref=event.provider_ref,
+        void_cause=VoidCause.REMAINDER if order.paid else None,
     )
     if intent.replaces:
         old = order.intents[intent.replaces]

@@ -226,6 +226,28 @@ def cancellation_refund(order: Order) -> list[OrderEvent]:
     ]
 
 
+def excess_refund(order: Order) -> list[OrderEvent]:
+    """What was taken beyond what an edited order costs, as far as no refund has a claim on it."""
+    pool = [c for c in order.captures.values() if not c.late]
+    amount = min(order.captured - order.totals.total, sum(_refundable(order, pool).values()))
+    if order.edit is None or amount <= 0:
+        return []
+    edit_id = order.edit.edit_id
+    earlier = sum(r.request is not None and r.request.ref_id == edit_id for r in order.refunds.values())
+    cause = f"{RefundCause.EDIT} {earlier + 1}" if earlier else RefundCause.EDIT
+    return [
+        RefundRequested(
+            refund_id=ids.refund_id(order.order_id, cause, edit_id, RefundMethod.ORIGINAL),
+            amount=amount,
+            breakdown=_breakdown(order.edit.before.totals, amount),
+            cause=RefundCause.EDIT,
+            ref_id=edit_id,
+            allocations=_allocate(order, amount, pool),
+            attempt=1,
+        )
+    ]
+
+
 def late_refund(order: Order, capture_id: UUID, amount: int) -> RefundRequested:
     """The refund of money that was captured too late, whole and over that capture alone."""
     return RefundRequested(

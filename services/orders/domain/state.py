@@ -6,6 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
+from services.orders.domain.edit_state import Content, Edit
 from shared.domain import share
 from shared.events.common import (
     CancelReason,
@@ -21,6 +22,7 @@ from shared.events.common import (
 )
 from shared.events.orders import (
     Allocation,
+    HoldReason,
     IntentPurpose,
     PaidAllocation,
     RefundCause,
@@ -53,9 +55,11 @@ class PaymentStatus(StrEnum):
 
 
 class FulfillmentStatus(StrEnum):
-    """The fulfilment axis (Shopify's names); FULFILLED means handed over, never merely packed."""
+    """The fulfilment axis (Shopify's names). FULFILLED means handed over, never merely packed; ON_HOLD that
+    what is left must not ship yet."""
 
     UNFULFILLED = "UNFULFILLED"
+    ON_HOLD = "ON_HOLD"
     IN_PROGRESS = "IN_PROGRESS"
     PARTIALLY_FULFILLED = "PARTIALLY_FULFILLED"
     FULFILLED = "FULFILLED"
@@ -109,7 +113,8 @@ class OrderLine:
 class Intent:
     """One request for money. `expires_at` ends the buyer's window, `authorized_until` the provider's promise.
 
-    `void_cause` is set once the authorized rest must not be used any more.
+    `void_cause` is set once the authorized rest must not be used any more; an open intent that has one is
+    being closed.
     """
 
     intent_id: UUID
@@ -124,6 +129,11 @@ class Intent:
     voided: int = 0
     void_cause: VoidCause | None = None
     provider_ref: str | None = None
+
+    @property
+    def payable(self) -> bool:
+        """Money that comes for it is welcome."""
+        return self.status is IntentStatus.OPEN and self.void_cause is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,14 +219,18 @@ class Order:
     order_id: UUID
     status: OrderStatus = OrderStatus.PLACED
     revision: int = 0
+    edit: Edit | None = None
+    edit_ids: tuple[UUID, ...] = ()
     destination: Destination
     pickup_location_id: UUID | None = None
     lines: Mapping[UUID, OrderLine]
+    line_ids: tuple[UUID, ...] = ()
     shipping: Charge
     totals: Totals
     capture: CaptureMode
     stock_answer_by: datetime
     stock_secured: bool = False
+    once_tracked: bool = False
     placed: tuple[PlacedQty, ...] = ()
     declined_for_good: bool = False
     confirmed_at: datetime | None = None
@@ -226,6 +240,7 @@ class Order:
     intents: Mapping[UUID, Intent] = field(default_factory=dict)
     captures: Mapping[UUID, Capture] = field(default_factory=dict)
     refunds: Mapping[UUID, Refund] = field(default_factory=dict)
+    holds: Mapping[UUID, HoldReason] = field(default_factory=dict)
     fulfillments: Mapping[UUID, Fulfillment] = field(default_factory=dict)
     shipments: Mapping[UUID, Shipment] = field(default_factory=dict)
 
@@ -236,8 +251,31 @@ class Order:
 
     @property
     def stock_tracked(self) -> bool:
-        """Some line is held in inventory."""
-        return any(entry.line.stock_tracked for entry in self.lines.values())
+        """Some line is, or before an edit was, held in inventory."""
+        return self.once_tracked or any(entry.line.stock_tracked for entry in self.lines.values())
+
+    @property
+    def content(self) -> Content:
+        """What the order consists of now."""
+        lines = tuple(self.lines[line_id].line for line_id in self.line_ids)
+        return Content(lines=lines, shipping=self.shipping, totals=self.totals)
+
+    @property
+    def waits_for_stock(self) -> bool:
+        """Not all units that are wanted now are held."""
+        return not self.stock_secured or (self.edit is not None and self.edit.waits_for_stock)
+
+    @property
+    def edit_pending(self) -> bool:
+        """The last edit waits for its stock or its balance, and may still be taken back."""
+        return self.edit is not None and (self.edit.waits_for_stock or self.edit.hold_id in self.holds)
+
+    @property
+    def certain_total(self) -> int:
+        """What the order costs whatever becomes of a pending edit."""
+        if self.edit is None or not self.edit_pending:
+            return self.totals.total
+        return min(self.totals.total, self.edit.before.totals.total)
 
     @property
     def all_shipped(self) -> bool:
@@ -256,18 +294,14 @@ class Order:
 
     @property
     def captured(self) -> int:
-        """What was taken for this order and not paid back because an edit made it cheaper."""
-        edited = sum(
-            refund.amount
-            for refund in self.refunds.values()
-            if refund.cause is RefundCause.EDIT and refund.status is RefundStatus.ISSUED
-        )
+        """What was taken for this order and does not go back because an edit made it cheaper."""
+        edited = sum(r.amount for r in self.refunds.values() if r.cause is RefundCause.EDIT)
         return self._captures(CaptureStatus.DONE, late=False) - edited
 
     @property
-    def late(self) -> int:
-        """What was taken when it was no longer wanted."""
-        return self._captures(CaptureStatus.DONE, late=True)
+    def taken(self) -> int:
+        """All that was taken, wanted or not."""
+        return sum(self._captures(CaptureStatus.DONE, late=late) for late in (False, True))
 
     @property
     def in_flight(self) -> int:
@@ -323,9 +357,7 @@ class Order:
             return None
         if intent.void_cause:
             return intent.void_cause
-        if self.cancelled:
-            return VoidCause.ORDER_CANCELLED
-        return VoidCause.REMAINDER if self.paid else None
+        return VoidCause.ORDER_CANCELLED if self.cancelled else None
 
     def captures_of(self, intent: Intent) -> list[Capture]:
         """The captures of an intent that were made or are under way."""
@@ -347,7 +379,7 @@ class Order:
 
 def payment_status(order: Order) -> PaymentStatus:
     """The payment axis; authorized money counts until it is voided."""
-    taken, total = order.captured + order.late, order.totals.total
+    taken, total = order.taken, order.totals.total
     if order.refunded:
         return PaymentStatus.REFUNDED if order.refunded == taken else PaymentStatus.PARTIALLY_REFUNDED
     if taken >= total and (total or order.paid):
@@ -363,6 +395,8 @@ def payment_status(order: Order) -> PaymentStatus:
 
 def fulfillment_status(order: Order) -> FulfillmentStatus:
     """The fulfilment axis."""
+    if order.holds and not order.all_shipped:
+        return FulfillmentStatus.ON_HOLD
     if order.shipments:
         if order.all_delivered:
             return FulfillmentStatus.DELIVERED

@@ -17,7 +17,7 @@ from services.orders.domain.state import FulfillmentStatus, PaymentStatus
 from shared.domain import key_of
 from shared.events import orders
 from shared.events.envelope import ActorKind, Recorded
-from shared.events.orders import OrderPlaced
+from shared.events.orders import OrderEdited, OrderPlaced
 from shared.service.metrics import OVERDUE
 from shared.store.connection import Connection
 from shared.store.readmodel import Key, ReadModel
@@ -35,6 +35,8 @@ _TOLD = (
     "proof",
     "attempt",
     "final",
+    "revision",
+    "total_before",
 )
 """Members of events that the timeline repeats."""
 
@@ -51,7 +53,8 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderView:
-    """`version` is that of the stream; `ship_by` the first day by which a warehouse still has to ship."""
+    """`version` is that of the stream, `ship_by` the first day by which a warehouse still has to ship,
+    `placed` how the order was placed, with the content that it has now."""
 
     order_id: UUID
     order_number: str
@@ -87,6 +90,8 @@ def _fold(row: OrderView | None, event: Recorded[Any], key: Key) -> OrderView:
     )
     if row is None:
         row = _first(order, event)
+    if isinstance(event.data, OrderEdited):
+        row = _edited(row, event.data)
     return replace(
         row,
         version=event.version,
@@ -118,6 +123,11 @@ def _first(order: Order, event: Recorded[Any]) -> OrderView:
         progress=order,
         timeline=(),
     )
+
+
+def _edited(row: OrderView, edit: OrderEdited) -> OrderView:
+    placed = replace(row.placed, lines=edit.lines, shipping=edit.shipping, totals=edit.totals)
+    return replace(row, placed=placed, total=edit.totals.total)
 
 
 def _facts_of(data: object) -> dict[str, str | int | bool]:

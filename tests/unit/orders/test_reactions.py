@@ -17,6 +17,8 @@ from services.orders.domain import (
     RecordPaymentDeclined,
     RecordVoided,
     RequestRefund,
+    RevertEdit,
+    SecureEdit,
     SecureStock,
 )
 from services.orders.domain.orphan import RecordOrphanPayment, RecordOrphanRefundResult
@@ -104,17 +106,26 @@ def test_stock_that_is_not_there_cancels_the_order() -> None:
     assert list(react(event)) == [Do(cancel)]
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        StockReservationRejected(
-            order_id=ORDER_ID, phase=RejectionPhase.REVISION, code=RejectionCode.OUT_OF_STOCK, lines=()
-        ),
-        StockReleased(order_id=ORDER_ID, cause=ReleaseCause.CANCELLED),
-    ],
-)
-def test_what_orders_has_nothing_to_do_about(data: Any) -> None:
-    assert list(react(recorded(f"reservation-{ORDER_ID}", data))) == []
+def test_stock_for_an_edit_is_held_as_well() -> None:
+    event = recorded(f"reservation-{ORDER_ID}", StockReserved(order_id=ORDER_ID, revision=2, placed=HELD))
+    assert list(react(event)) == [Do(SecureEdit(order_id=ORDER_ID, revision=2, added=HELD, now=NOW))]
+
+
+def test_an_edit_whose_stock_is_not_there_is_taken_back() -> None:
+    rejected = StockReservationRejected(
+        order_id=ORDER_ID,
+        revision=2,
+        phase=RejectionPhase.REVISION,
+        code=RejectionCode.OUT_OF_STOCK,
+        lines=(),
+    )
+    event = recorded(f"reservation-{ORDER_ID}", rejected)
+    assert list(react(event)) == [Do(RevertEdit(order_id=ORDER_ID, revision=2, refused=True, now=NOW))]
+
+
+def test_stock_that_is_free_again_is_nothing_to_orders() -> None:
+    released = StockReleased(order_id=ORDER_ID, cause=ReleaseCause.CANCELLED)
+    assert list(react(recorded(f"reservation-{ORDER_ID}", released))) == []
 
 
 def test_a_granted_refund_is_a_command_that_waits_for_its_order() -> None:
