@@ -10,6 +10,7 @@ from services.orders.domain import (
     CancelOrder,
     CapturePayment,
     ConfirmDelivery,
+    EditOrder,
     OrderCommand,
     OrderPolicy,
     PlaceOrder,
@@ -23,13 +24,16 @@ from services.orders.domain import (
     RequestPayment,
     RequestRefund,
     RetryRefund,
+    RevertEdit,
+    SecureEdit,
     SecureStock,
     Ship,
     StartProcessing,
 )
 from shared.domain import ids
+from shared.events.common import Line, PlacedQty, Quote
 from shared.events.envelope import ActorKind
-from shared.events.orders import RefundCause
+from shared.events.orders import HoldReason, RefundCause
 from tests.property.machine import ACCEPTED
 
 Paper = dict[str, Any]
@@ -52,6 +56,12 @@ class NaiveOrder:
         self.complete_address = True
         self.stock = self.paid = self.gave_up = False
         self.last_void: str | None = None
+        self.revision = 0
+        self.edit: Paper = {}
+        self.edits: set[UUID] = set()
+        self.holds: set[UUID] = set()
+        self.placed: list[tuple[UUID, UUID, int, int]] = []
+        """Line, depot, units, those of them on backorder."""
         self.lines: dict[UUID, Paper] = {}
         self.jobs: dict[UUID, Paper] = {}
         self.parcels: dict[UUID, Paper] = {}
@@ -80,6 +90,23 @@ class NaiveOrder:
             c["amount"] for c in self.captures.values() if c["status"] in statuses and c["late"] is late
         )
 
+    def kept(self) -> int:
+        """What was taken and does not go back because an edit made the order cheaper."""
+        back = sum(refund["amount"] for refund in self.refunds.values() if refund.get("cause") == "EDIT")
+        return self.captured("DONE") - back
+
+    def waits(self) -> bool:
+        """For stock, be it the first or an edit's."""
+        return not self.stock or bool(self.edit.get("waits"))
+
+    def pending(self) -> bool:
+        """The last edit may still be taken back."""
+        return bool(self.edit) and (self.edit["waits"] or self.edit["hold"] in self.holds)
+
+    def certain(self) -> int:
+        """What it costs in any case."""
+        return min(self.total, int(self.edit["before"]["total"])) if self.pending() else self.total
+
     def used(self, intent_id: UUID) -> list[Paper]:
         """What was or is being taken of an intent."""
         return [c for c in self.captures.values() if c["intent"] == intent_id and c["status"] != "FAILED"]
@@ -99,7 +126,8 @@ class NaiveOrder:
         return 0 if dead or lapsed or once else self.held(intent_id)
 
     def secured(self, now: datetime) -> int:
-        return self.captured("DONE", "REQUESTED") + sum(self.usable(i, now) for i in self.intents)
+        being_taken = self.captured("REQUESTED")
+        return self.kept() + being_taken + sum(self.usable(i, now) for i in self.intents)
 
     def open_intent(self) -> bool:
         return any(intent["status"] == "OPEN" for intent in self.intents.values())
@@ -133,6 +161,8 @@ class NaiveOrder:
         return "VOIDED" if self.cancelled or self.last_void else "PENDING"
 
     def fulfillment_axis(self) -> str:
+        if self.holds and not all(line["shipped"] == line["ordered"] for line in self.lines.values()):
+            return "ON_HOLD"
         if self.parcels:
             if self.delivered():
                 return "DELIVERED"
@@ -149,25 +179,14 @@ class NaiveOrder:
         self.status = "PLACED"
         self.total, self.shipping = checkout.totals.total, checkout.shipping.gross
         self.complete_address = checkout.destination.complete or checkout.pickup_location_id is not None
-        for line in checkout.lines:
-            counters = dict.fromkeys(("there", "requested", "shipped", "delivered", "refunded"), 0)
-            self.lines[line.line_id] = {
-                "ordered": line.quantity,
-                "gross": line.gross,
-                "tracked": line.stock_tracked,
-                "placed": Counter[UUID](),
-                **counters,
-            }
+        self.lines = {line.line_id: _line(line) for line in checkout.lines}
         if not any(line.stock_tracked for line in checkout.lines):
             self._stock_is_there(command.now)
         return ACCEPTED
 
     def _secure(self, command: SecureStock) -> Codes:
         if not self.cancelled and not self.stock:
-            for placed in command.placed:
-                line = self.lines[placed.line_id]
-                line["there"] += placed.quantity - placed.backordered
-                line["placed"][placed.location_id] += placed.quantity
+            self.placed = _places(command.placed)
             self._stock_is_there(command.now)
         return ACCEPTED
 
@@ -188,16 +207,28 @@ class NaiveOrder:
 
     def _end(self) -> None:
         self.status = "CANCELLED"
-        for job in self.jobs.values():
-            job["cancelled"] = True
-            for line_id, units in job["units"].items():
-                self.lines[line_id]["requested"] -= units
+        self._recall({*self.lines})
+        self.edit, self.holds = {}, set()
         back = sum(self.refundable().values())
         if back:
-            removed = [(line_id, line["ordered"], "REMOVED") for line_id, line in self.lines.items()]
+            removed = [(line_id, line["ever"], "REMOVED") for line_id, line in self.lines.items()]
             self._refund("CANCEL", self.order_id, back, removed)
 
+    def _recall(self, changed: set[UUID]) -> None:
+        """Whoever holds work on one of these lines leaves all of it."""
+        for job in self.jobs.values():
+            if not job["cancelled"] and changed & job["units"].keys():
+                job["cancelled"] = True
+                for line_id, units in job["units"].items():
+                    self.lines[line_id]["requested"] -= units
+
     def _what_follows(self, now: datetime) -> None:
+        """Again and again, until nothing does."""
+        before = None
+        while before != (before := repr(self.__dict__)):
+            self._follow(now)
+
+    def _follow(self, now: datetime) -> None:
         """Confirmed once stock and money are secured, taken what is owed, paid, completed."""
         if self.cancelled:
             return
@@ -207,11 +238,163 @@ class NaiveOrder:
         processing = self.status == "PROCESSING"
         if self.status == "PLACED" and self.stock and self.secured(now) >= self.total:
             self.status = "CONFIRMED"
-        self._take(self.owed() - self.captured("DONE", "REQUESTED"), now)
-        done = self.stock and self.captured("DONE") >= self.total
-        self.paid = self.paid or done
+        self._take(self.owed() - self.kept() - self.captured("REQUESTED"), now)
+        done = self.stock and self.kept() >= self.total
+        if done and not self.paid and not self.pending():
+            self.paid = True
+            for intent_id in self.intents:
+                if self.held(intent_id):
+                    self.intents[intent_id]["let_go"] = self.intents[intent_id]["let_go"] or "REMAINDER"
+        self._edit_follows(now)
         if processing and self.delivered() and done:
             self.status = "COMPLETED"
+
+    # Edits
+
+    def _edit(self, command: EditOrder) -> Codes:
+        if command.edit_id in self.edits:
+            return ACCEPTED
+        if refusals := self._not_editable(command):
+            return refusals
+        quote = command.quote
+        self._become(command.edit_id, "STAFF", _content(quote), command.now)
+        before = self.edit["before"]["total"]
+        if self.total > before and self.total > self.secured(command.now):
+            self._hold(command.edit_id)
+        return ACCEPTED
+
+    def _not_editable(self, command: EditOrder) -> Codes:
+        refusals = set()
+        if self.cancelled:
+            return no("order_cancelled")
+        if self.status == "COMPLETED":
+            return no("order_completed")
+        if self.status == "PLACED":
+            return no("not_confirmed")
+        if self.parcels or (command.by is ActorKind.CUSTOMER and self.status == "PROCESSING"):
+            refusals.add("already_in_fulfillment")
+        if self.pending():
+            refusals.add("edit_pending")
+        if self.open_intent():
+            refusals.add("payment_open")
+        if command.now >= command.quote.valid_until:
+            refusals.add("quote_expired")
+        if not command.quote.lines:
+            refusals.add("use_cancel")
+        if any(self.lines.get(q.line_id, {"sku": q.sku})["sku"] != q.sku for q in command.quote.lines):
+            refusals.add("line_differs")
+        return frozenset(refusals)
+
+    def _become(
+        self, edit_id: UUID, cause: str, content: Paper, now: datetime, *, refused: bool = False
+    ) -> None:
+        """Another content; units that are given up are free at once, unless some have to be added."""
+        before = {"total": self.total, "shipping": self.shipping, "lines": self.lines}
+        hold = self.edit["hold"] if cause == "REVERT" else _hold_id(self.order_id, edit_id)
+        after: dict[UUID, Paper] = {}
+        changed = {*self.lines}
+        raises = False
+        for line_id, line in content["lines"].items():
+            known = self.lines.get(line_id)
+            after[line_id] = {**line, "ever": line["ordered"]}
+            if known:
+                kept = ("tracked", "shipped", "delivered", "refunded")
+                after[line_id] |= {key: known[key] for key in kept}
+                after[line_id]["ever"] = max(known["ever"], line["ordered"])
+                changed -= {line_id} if known["ordered"] == line["ordered"] else set()
+            there = known["ordered"] if known and known["tracked"] else 0
+            raises = raises or (after[line_id]["tracked"] and line["ordered"] > there)
+        self._recall(changed)
+        for line_id, line in after.items():
+            line["requested"] = self.lines.get(line_id, {"requested": 0})["requested"]
+        self.lines, self.total, self.shipping = after, content["total"], content["shipping"]
+        self.revision += 1
+        self.edits.add(edit_id)
+        waits = raises and not refused
+        self.edit = {
+            "id": edit_id,
+            "cause": cause,
+            "hold": hold,
+            "before": before,
+            "waits": waits,
+            "since": now,
+            "asked": [],
+            "unpaid": False,
+        }
+        if not waits:
+            self.placed = self._still_placed([])
+        self.paid = self.paid and self.kept() >= self.total
+
+    def _still_placed(self, added: list[tuple[UUID, UUID, int, int]]) -> list[tuple[UUID, UUID, int, int]]:
+        """The first of what was placed, as far as it is wanted besides what was added."""
+        wanted = Counter({k: line["ordered"] for k, line in self.lines.items() if line["tracked"]})
+        for line_id, _, units, _ in added:
+            wanted[line_id] -= units
+        still = []
+        for line_id, place, units, late in self.placed:
+            if (here := min(units, wanted[line_id])) > 0:
+                wanted[line_id] -= here
+                still.append((line_id, place, here, min(late, here)))
+        return [*still, *added]
+
+    def _hold(self, cause: UUID) -> None:
+        self.holds.add(_hold_id(self.order_id, cause))
+
+    def _edit_secured(self, command: SecureEdit) -> Codes:
+        if self.edit.get("waits") and command.revision == self.revision:
+            self.edit["waits"] = False
+            self.placed = self._still_placed(_places(command.added))
+            dearer = self.total > self.edit["before"]["total"] and self.total > self.secured(command.now)
+            if dearer and self.edit["cause"] != "REVERT":
+                self.holds.add(self.edit["hold"])
+        return ACCEPTED
+
+    def _edit_in_vain(self, command: RevertEdit) -> Codes:
+        reverting = self.edit.get("cause") == "REVERT"
+        if not self.pending() or (command.refused and not self.edit["waits"]):
+            return ACCEPTED
+        if reverting and command.refused and command.revision == self.revision - 1:
+            self.edit["waits"] = False
+        elif command.revision == self.revision:
+            if reverting:
+                self._end()
+            else:
+                self._take_back(command.now, refused=command.refused)
+        return ACCEPTED
+
+    def _take_back(self, now: datetime, *, refused: bool) -> None:
+        edit = self.edit
+        for intent_id in edit["asked"]:
+            if self.intents[intent_id]["status"] in {"OPEN", "AUTHORIZED"}:
+                self.intents[intent_id]["let_go"] = "EDIT_REVERTED"
+        edit_id = ids.reverting_edit_id(self.order_id, edit["id"])
+        self._become(edit_id, "REVERT", edit["before"], now, refused=refused)
+
+    def _edit_follows(self, now: datetime) -> None:
+        """Holds end, the balance is asked for, the edit is given up; once it is settled money goes back, and
+        what nobody packs is packed."""
+        if self.waits():
+            return
+        paid = self.secured(now) >= self.total
+        reverted = {self.edit["hold"]} if self.edit.get("cause") == "REVERT" else set()
+        self.holds = set() if paid else self.holds - reverted
+        if self.pending():
+            missing = self.total - self.secured(now)
+            declined = any(self.intents[i]["status"] == "CLOSED" for i in self.edit["asked"])
+            if self.edit["unpaid"]:
+                self._take_back(now, refused=False)
+            elif missing > 0 and not declined and not self.open_intent():
+                self._ask("BALANCE", missing, now)
+        elif self.edit:
+            excess = min(self.kept() - self.total, sum(self.refundable().values()))
+            if excess > 0:
+                edit_id = self.edit["id"]
+                n = sum(r.get("ref") == edit_id for r in self.refunds.values())
+                cause = f"EDIT {n + 1}" if n else "EDIT"
+                refund_id = ids.refund_id(self.order_id, cause, edit_id, "ORIGINAL")
+                self._refund("EDIT", edit_id, excess, [], None, refund_id)
+            if self.status == "PROCESSING" and not self.holds:
+                self._hand_over()
 
     # Money in
 
@@ -219,7 +402,12 @@ class NaiveOrder:
         orders = [intent for intent in self.intents.values() if intent["purpose"] == "ORDER"]
         window = self.policy.payment_window if purpose == "ORDER" else self.policy.balance_window
         shared = orders[0]["expires"] if orders and purpose == "ORDER" else now + window
-        self.intents[ids.intent_id(self.order_id, len(self.intents) + 1)] = {
+        intent_id = ids.intent_id(self.order_id, len(self.intents) + 1)
+        if purpose == "BALANCE" and self.pending():
+            shared = self._edit_window(now)
+            if not self.edit["waits"]:
+                self.edit["asked"].append(intent_id)
+        self.intents[intent_id] = {
             "purpose": purpose,
             "amount": amount,
             "expires": shared,
@@ -232,15 +420,25 @@ class NaiveOrder:
             "let_go": None,
         }
 
+    def _edit_window(self, now: datetime) -> datetime:
+        """As long as any balance, but over before what is held has to be renewed; half an hour at least."""
+        if self.edit["asked"]:
+            first: datetime = self.intents[self.edit["asked"][0]]["expires"]
+            return first
+        held = [i["until"] for key, i in self.intents.items() if self.usable(key, now) and i["until"]]
+        early = [until - self.policy.reauthorize_before_expiry for until in held]
+        end: datetime = now + self.policy.balance_window
+        return min(end, max(min(early, default=end), now + self.policy.payment_window))
+
     def _request_payment(self, command: RequestPayment) -> Codes:
         refusals = self._not_payable()
         purpose = "ORDER" if self.status == "PLACED" else "BALANCE"
         due = self.total - self.secured(command.now)
-        if due <= 0 or not self.stock:
+        if due <= 0 or self.waits():
             refusals.add("nothing_due")
         tried = [intent for intent in self.intents.values() if intent["purpose"] == purpose]
         too_late = purpose == "ORDER" and tried and command.now >= tried[0]["expires"]
-        if len(tried) >= self.policy.max_payment_attempts or too_late:
+        if self.tried(purpose) >= self.policy.max_payment_attempts or too_late:
             refusals.add("too_many_attempts")
         if not refusals:
             self._ask(purpose, due, command.now)
@@ -254,7 +452,8 @@ class NaiveOrder:
         refusals = self._not_payable()
         usable = [i for i in self.intents if self.usable(i, command.now)]
         replaces = usable[0] if usable else None
-        due = self.total - self.secured(command.now) + (self.usable(replaces, command.now) if replaces else 0)
+        due = self.certain() - self.secured(command.now)
+        due += self.usable(replaces, command.now) if replaces else 0
         if due <= 0 or self.status == "PLACED":
             refusals.add("nothing_due")
         if self.anew() >= self.policy.max_reauthorizations:
@@ -262,6 +461,16 @@ class NaiveOrder:
         if not refusals:
             self._ask("REAUTHORIZATION", due, command.now, replaces)
         return frozenset(refusals)
+
+    def tried(self, purpose: str) -> int:
+        """How often money was asked for in this way; what was paid for a balance was no failure."""
+        asked = {key: i for key, i in self.intents.items() if i["purpose"] == purpose}
+        if purpose == "REAUTHORIZATION":
+            return self.anew()
+        if purpose == "BALANCE":
+            own = self.edit["asked"] if self.pending() else []
+            return sum(not i["authorized"] and (not own or key in own) for key, i in asked.items())
+        return len(asked)
 
     def anew(self) -> int:
         """How often money was authorized anew, or was to be, and never taken."""
@@ -278,12 +487,13 @@ class NaiveOrder:
             return no("unknown_intent")
         if intent["authorized"] or any(c["intent"] == command.intent_id for c in self.captures.values()):
             return ACCEPTED
-        wanted = intent["status"] == "OPEN" and not self.cancelled
+        wanted = intent["status"] == "OPEN" and not intent["let_go"] and not self.cancelled
         intent |= {"status": "AUTHORIZED", "authorized": command.amount}
         if not wanted:
             intent["let_go"] = "LATE"
             return ACCEPTED
         intent |= {"until": command.authorized_until, "multicapture": command.multicapture}
+        intent["let_go"] = "REMAINDER" if self.paid else None
         if intent["replaces"]:
             self.intents[intent["replaces"]]["let_go"] = "SUPERSEDED"
         return ACCEPTED
@@ -293,12 +503,12 @@ class NaiveOrder:
         if intent is None:
             return no("unknown_intent")
         if intent["status"] == "OPEN":
-            tried = sum(other["purpose"] == intent["purpose"] for other in self.intents.values())
-            if intent["purpose"] == "REAUTHORIZATION":
-                tried = self.anew()
+            tried = self.tried(intent["purpose"])
             last = tried >= self.policy.max_payment_attempts or command.now >= intent["expires"]
             self.gave_up = self.gave_up or (last and intent["purpose"] == "ORDER" and not self.cancelled)
             intent["status"] = "CLOSED"
+            if last and self.edit and command.intent_id in self.edit["asked"]:
+                self.edit["unpaid"] = True
         return ACCEPTED
 
     def _voided(self, command: RecordVoided) -> Codes:
@@ -346,7 +556,7 @@ class NaiveOrder:
             refusals.add("order_cancelled")
         if command.amount <= 0:
             refusals.add("invalid_amount")
-        if command.amount > min(usable, self.total - self.captured("DONE", "REQUESTED")):
+        if command.amount > min(usable, self.total - self.kept() - self.captured("REQUESTED")):
             refusals.add("exceeds_authorized")
         if not refusals:
             self._take(command.amount, command.now, command.request_id)
@@ -360,7 +570,8 @@ class NaiveOrder:
         capture_id = ids.capture_id(command.intent_id, 1)
         if capture_id in self.captures:
             return self._capture_done(capture_id)
-        room = intent["status"] == "OPEN" or command.amount <= self.usable(command.intent_id, command.now)
+        asked_for = intent["status"] == "OPEN" and not intent["let_go"]
+        room = asked_for or command.amount <= self.usable(command.intent_id, command.now)
         if room and not self.cancelled:
             if intent["status"] == "OPEN":
                 intent |= {"authorized": command.amount, "status": "CAPTURED"}
@@ -384,8 +595,10 @@ class NaiveOrder:
                 capture["status"] = "FAILED"
                 intent = self.intents[capture["intent"]]
                 intent["let_go"] = intent["let_go"] or "REMAINDER"
-                missing = self.total - self.secured(command.now)
+                missing = self.certain() - self.secured(command.now)
                 if missing > 0 and not self.cancelled and not self.open_intent():
+                    if any(line["shipped"] < line["ordered"] for line in self.lines.values()):
+                        self._hold(command.capture_id)
                     self._ask("BALANCE", missing, command.now)
         return ACCEPTED
 
@@ -441,6 +654,8 @@ class NaiveOrder:
                     missing -= part
         key = refund_id or ids.refund_id(self.order_id, RefundCause(cause), ref_id, "ORIGINAL")
         self.refunds[key] = {
+            "cause": cause,
+            "ref": ref_id,
             "amount": amount,
             "status": "REQUESTED",
             "attempt": 1,
@@ -478,7 +693,8 @@ class NaiveOrder:
             if quantity < 1 or line_id not in self.lines:
                 return False
             line = self.lines[line_id]
-            caps = {"GOODWILL": None, "REMOVED": line["ordered"] if self.cancelled else 0}
+            removed = line["ever"] - (0 if self.cancelled else line["ordered"])
+            caps = {"GOODWILL": None, "REMOVED": removed}
             cap = caps.get(kind, line["shipped"])
             if cap is not None and back[line_id, kind == "REMOVED"] > cap:
                 return False
@@ -522,21 +738,36 @@ class NaiveOrder:
             return no("not_confirmed")
         if self.status != "CONFIRMED":
             return ACCEPTED
-        if not self.complete_address or self.secured(command.now) < self.total:
+        if self.holds:
+            return no("on_hold")
+        if not self.complete_address or self.waits() or self.secured(command.now) < self.total:
             return no("incomplete")
         self.status = "PROCESSING"
-        for place, units in self._by_place().items():
-            job = ids.fulfillment_id(self.order_id, "OWN", str(place or ""), 1)
-            self.jobs[job] = {"units": units, "cancelled": False}
-            for line_id, quantity in units.items():
-                self.lines[line_id]["requested"] += quantity
+        self._hand_over()
         return ACCEPTED
+
+    def _hand_over(self) -> None:
+        """Every place is asked for what it holds and nobody was asked for."""
+        for place, units in self._by_place().items():
+            here = [job for job in self.jobs.values() if job["place"] == place]
+            for job in here:
+                if not job["cancelled"]:
+                    units.subtract(job["units"])
+            wanted: Counter[UUID] = Counter()
+            for line_id, quantity in units.items():
+                line = self.lines[line_id]
+                wanted[line_id] = min(quantity, line["ordered"] - line["requested"])
+            if wanted := +wanted:
+                key = ids.fulfillment_id(self.order_id, "OWN", str(place or ""), len(here) + 1)
+                self.jobs[key] = {"place": place, "units": wanted, "cancelled": False}
+                for line_id, quantity in wanted.items():
+                    self.lines[line_id]["requested"] += quantity
 
     def _by_place(self) -> dict[UUID | None, Counter[UUID]]:
         """Each place ships what it holds; what nobody holds goes along with the first."""
         places: dict[UUID | None, Counter[UUID]] = {}
-        for place in dict.fromkeys(p for line in self.lines.values() for p in line["placed"]):
-            places[place] = Counter({k: line["placed"][place] for k, line in self.lines.items()})
+        for line_id, place, units, _ in self.placed:
+            places.setdefault(place, Counter())[line_id] += units
         for line_id, line in self.lines.items():
             if not line["tracked"]:
                 places.setdefault(next(iter(places), None), Counter())[line_id] += line["ordered"]
@@ -561,15 +792,20 @@ class NaiveOrder:
             del self.parcels[parcel_id]
             self.lines = before
             return no("payment_not_secured")
-        self._take(self.owed() - self.captured("DONE", "REQUESTED"), command.now, parcel_id)
+        self._take(self.owed() - self.kept() - self.captured("REQUESTED"), command.now, parcel_id)
         return ACCEPTED
 
     def _may_not_leave(self, job_id: UUID, units: Counter[UUID]) -> Codes:
         if self.cancelled:
             return no("order_cancelled")
-        if job_id not in self.jobs:
+        if job_id not in self.jobs or self.jobs[job_id]["cancelled"]:
             return no("not_requested")
-        refusals = set()
+        refusals = {"on_hold"} if self.holds else set()
+        if self.waits():
+            refusals.add("stock_not_secured")
+        there: Counter[UUID] = Counter()
+        for line_id, _, units_here, late in self.placed:
+            there[line_id] += units_here - late
         left: Counter[UUID] = Counter(self.jobs[job_id]["units"])
         for parcel in self.parcels.values():
             if parcel["job"] == job_id:
@@ -581,7 +817,7 @@ class NaiveOrder:
                 continue
             if quantity > left[line_id]:
                 refusals.add("exceeds_ordered")
-            if line["tracked"] and line["shipped"] + quantity > line["there"]:
+            if line["tracked"] and line["shipped"] + quantity > there[line_id]:
                 refusals.add("stock_not_secured")
         return frozenset(refusals)
 
@@ -594,6 +830,31 @@ class NaiveOrder:
             for line_id, quantity in parcel["units"].items():
                 self.lines[line_id]["delivered"] += quantity
         return ACCEPTED
+
+
+def _hold_id(order_id: UUID, cause: UUID) -> UUID:
+    return ids.hold_id(order_id, HoldReason.AWAITING_PAYMENT, cause)
+
+
+def _content(quote: Quote) -> Paper:
+    lines = {line.line_id: _line(line) for line in quote.lines}
+    return {"total": quote.totals.total, "shipping": quote.shipping.gross, "lines": lines}
+
+
+def _line(line: Line) -> Paper:
+    counters = dict.fromkeys(("requested", "shipped", "delivered", "refunded"), 0)
+    return {
+        "sku": line.sku,
+        "ordered": line.quantity,
+        "ever": line.quantity,
+        "gross": line.gross,
+        "tracked": line.stock_tracked,
+        **counters,
+    }
+
+
+def _places(placed: Iterable[PlacedQty]) -> list[tuple[UUID, UUID, int, int]]:
+    return [(p.line_id, p.location_id, p.quantity, p.backordered) for p in placed]
 
 
 def units_of(lines: Iterable[Any]) -> Counter[UUID]:
@@ -622,4 +883,7 @@ _SAYS: Final[Mapping[type, Callable[[NaiveOrder, Any], Codes]]] = {
     StartProcessing: NaiveOrder._start,
     Ship: NaiveOrder._ship,
     ConfirmDelivery: NaiveOrder._deliver,
+    EditOrder: NaiveOrder._edit,
+    SecureEdit: NaiveOrder._edit_secured,
+    RevertEdit: NaiveOrder._edit_in_vain,
 }

@@ -6,6 +6,7 @@ rest.
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ from services.orders.domain import (
     CancelOrder,
     CapturePayment,
     ConfirmDelivery,
+    EditOrder,
     EffectKind,
     EffectWanted,
     Order,
@@ -35,6 +37,8 @@ from services.orders.domain import (
     RequestPayment,
     RequestRefund,
     RetryRefund,
+    RevertEdit,
+    SecureEdit,
     SecureStock,
     Ship,
     StartProcessing,
@@ -51,18 +55,21 @@ from services.orders.readmodels.processing_queue import PROCESSING_QUEUE
 from shared.domain import ids
 from shared.events import orders
 from shared.events.cart import CartCheckedOut
-from shared.events.common import Breakdown, CancelReason, PlacedQty, Qty, RefundLine, RefundLineKind
+from shared.events.common import Breakdown, CancelReason, PlacedQty, Qty, Quote, RefundLine, RefundLineKind
 from shared.events.envelope import ActorKind
 from shared.events.orders import (
     CaptureRequested,
     DeclineCode,
     Delivered,
     DeliveryProof,
+    FulfillmentHeld,
+    FulfillmentHoldReleased,
     LatePaymentKind,
     LatePaymentReceived,
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
+    OrderEdited,
     OrderPaid,
     OrderPlaced,
     PaymentAuthorized,
@@ -80,7 +87,7 @@ from shared.events.registry import Registry
 from tests.property.machine import AggregateMachine, Decision, uid
 from tests.property.order_model import NaiveOrder, units_of
 from tests.property.profiles import PROFILE
-from tests.property.strategies import checkouts, one_of_known, paces
+from tests.property.strategies import checkouts, one_of_known, paces, priced_line, prices
 
 POLICY = OrderPolicy()
 DECIDER = order_decider(POLICY)
@@ -336,6 +343,66 @@ class OrderMachine(AggregateMachine):
             RecordRefundResult(order_id=ORDER_ID, refund_id=refund_id, ok=ok, attempt=attempt, now=self.now)
         )
 
+    def new_content(self, data: st.DataObject) -> Quote:
+        """Lines that stay, with other units and prices, lines that go, new ones; now and then a mistake."""
+        made = []
+        for line_id, line in self.model.lines.items():
+            units = data.draw(st.sampled_from([line["ordered"], line["ordered"], 1, 2, 5, 0]), label="units")
+            if units:
+                sku = data.draw(st.sampled_from([line["sku"]] * 9 + ["OTHER"]), label="sku")
+                price = data.draw(st.sampled_from([line["gross"] // line["ordered"]] * 2) | prices)
+                made.append(priced_line(line_id, sku, units, price, 2000, tracked=line["tracked"]))
+        new = uid("line", data.draw(st.integers(3, 5)))
+        if new not in self.model.lines and data.draw(coins):
+            made.append(priced_line(new, "NEW", 2, data.draw(prices), 500, tracked=data.draw(coins)))
+        shipping = data.draw(st.sampled_from([self.model.shipping] * 3 + [0, 700]))
+        total = shipping + sum(line.gross for line in made)
+        until = self.now + timedelta(minutes=data.draw(st.sampled_from([30, 30, 30, 0])))
+        what = tuple((line.line_id, line.sku, line.quantity, None) for line in made)
+        return Quote(
+            quote_id=ids.quote_id(None, "GBP", until, ("GB", None, None), ("standard", None), what),
+            lines=tuple(made),
+            shipping=replace(self.checkout.shipping, net=shipping, tax=0, gross=shipping),
+            totals=replace(
+                self.checkout.totals,
+                items_net=sum(line.net for line in made),
+                items_tax=sum(line.tax for line in made),
+                shipping_net=shipping,
+                shipping_tax=0,
+                total=total,
+            ),
+            policy_version=1,
+            valid_until=until,
+            signature="checked",
+        )
+
+    @precondition(lambda self: self.model.status is not None)
+    @rule(data=data, n=st.integers(0, 9), by=st.sampled_from([ActorKind.OPERATOR, ActorKind.CUSTOMER]))
+    def somebody_edits(self, data: st.DataObject, n: int, by: ActorKind) -> None:
+        quote = self.new_content(data)
+        self.tell(
+            EditOrder(
+                order_id=ORDER_ID, edit_id=uid("edit", n), quote=quote, currency="GBP", by=by, now=self.now
+            )
+        )
+
+    @precondition(lambda self: self.model.revision)
+    @rule(data=data, held=coins, off=st.sampled_from([0, 0, 0, 0, -1, 1]))
+    def inventory_answers_an_edit(self, data: st.DataObject, held: bool, off: int) -> None:
+        """It holds all that the edit added, or nothing of it; or answers about another revision."""
+        revision = self.model.revision + off
+        if not held:
+            self.tell(RevertEdit(order_id=ORDER_ID, revision=revision, refused=True, now=self.now))
+            return
+        before = self.model.edit["before"]["lines"] if self.model.edit else {}
+        added = []
+        for line_id, line in self.model.lines.items():
+            there = before[line_id]["ordered"] if line_id in before and before[line_id]["tracked"] else 0
+            if line["tracked"] and line["ordered"] > there:
+                units, depot = line["ordered"] - there, data.draw(st.sampled_from(DEPOTS))
+                added.append(PlacedQty(line_id=line_id, sku=line["sku"], location_id=depot, quantity=units))
+        self.tell(SecureEdit(order_id=ORDER_ID, revision=revision, added=tuple(added), now=self.now))
+
     @rule(data=data)
     def start(self, data: st.DataObject) -> None:
         self.tell(StartProcessing(order_id=ORDER_ID, started_by=uid("staff"), now=self.now))
@@ -450,6 +517,13 @@ class OrderMachine(AggregateMachine):
         assert payment_status(order) == model.payment_axis()
         assert fulfillment_status(order) == model.fulfillment_axis()
         assert (order.stock_secured, order.paid) == (model.stock, model.paid)
+        assert (order.revision, order.totals.total, set(order.edit_ids)) == (
+            model.revision,
+            model.total,
+            model.edits,
+        )
+        assert (order.edit_pending, order.waits_for_stock) == (model.pending(), model.waits())
+        assert set(order.holds) == model.holds
         assert {
             k: (e.ordered, e.requested, e.shipped, e.delivered, e.refunded) for k, e in order.lines.items()
         } == {
@@ -527,14 +601,17 @@ class OrderMachine(AggregateMachine):
     def what_is_over_is_over(self) -> None:
         """L16 and the one-way streets: nothing ships after a cancellation, milestones happen once."""
         types = [type(event) for _, event, _ in self.history]
-        for once in (OrderPlaced, OrderConfirmed, OrderPaid, OrderCancelled, OrderCompleted):
+        for once in (OrderPlaced, OrderConfirmed, OrderCancelled, OrderCompleted):
             assert types.count(once) <= 1
+        assert types.count(OrderPaid) <= 1 + types.count(OrderEdited)
         assert not {OrderCancelled, Shipped} <= set(types)
         assert types.count(Delivered) == len({e.shipment_id for e in self.of_type(Delivered)})
         for kind, key in (
             (PaymentRequested, "intent_id"),
             (CaptureRequested, "capture_id"),
             (Shipped, "shipment_id"),
+            (FulfillmentHeld, "hold_id"),
+            (FulfillmentHoldReleased, "hold_id"),
         ):
             minted = [getattr(event, key) for event in self.of_type(kind)]
             assert len(set(minted)) == len(minted)
@@ -562,7 +639,7 @@ class OrderMachine(AggregateMachine):
             taken = self.model.captured("DONE") + self.model.captured("DONE", late=True)
             assert taken - self.model.paid_back() == sum(open_at_finance)
         if self.model.status == "COMPLETED" and not self.overcharged:
-            assert self.model.captured("DONE") == self.model.total
+            assert self.model.kept() == self.model.total
 
 
 TestOrder = OrderMachine.TestCase

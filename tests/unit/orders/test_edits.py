@@ -18,6 +18,7 @@ from services.orders.domain import (
     effects_of,
     fulfillment_status,
     on_deadline,
+    order_decider,
 )
 from services.orders.domain.state import FulfillmentStatus
 from shared.domain import Sealed, ids
@@ -26,6 +27,7 @@ from shared.events.envelope import ActorKind
 from shared.events.orders import (
     Allocation,
     DeclineCode,
+    EditCause,
     FulfillmentCancelCause,
     FulfillmentCancelled,
     LatePaymentCause,
@@ -118,7 +120,7 @@ class TestDearer:
 
     def test_a_policy_says_how_long_the_buyer_has(self) -> None:
         hasty = OrderPolicy(balance_window=timedelta(hours=1))
-        scenario = given(s.order_decider(hasty), *s.IN_QUEUE).when(e.edit(e.DEARER_MUGS, e.TWO_PLATES))
+        scenario = given(order_decider(hasty), *s.IN_QUEUE).when(e.edit(e.DEARER_MUGS, e.TWO_PLATES))
         in_an_hour = NOW + timedelta(hours=1)
         scenario.then(
             e.PRICIER,
@@ -356,7 +358,7 @@ class TestWhoAndWhen:
 
     def test_its_buyer_can_until_it_is_processed(self) -> None:
         wish = e.edit(e.TWO_MUGS, e.TWO_PLATES, **BY_BUYER)
-        given(s.ORDER, *s.IN_QUEUE).when(wish).then(replace(e.LESS, cause="CUSTOMER"))
+        given(s.ORDER, *s.IN_QUEUE).when(wish).then(replace(e.LESS, cause=EditCause.CUSTOMER))
         given(s.ORDER, *s.IN_PROCESSING).when(wish).rejected("already_in_fulfillment")
 
     @pytest.mark.parametrize("wish", [{"country": "JE"}, {"codes": ("HALF",)}])
