@@ -92,8 +92,8 @@ class NaiveOrder:
 
     def kept(self) -> int:
         """What was taken and does not go back because an edit made the order cheaper."""
-        back = sum(refund["amount"] for refund in self.refunds.values() if refund.get("cause") == "EDIT")
-        return self.captured("DONE") - back
+        back = (refund["amount"] for refund in self.refunds.values() if refund.get("cause") == "EDIT")
+        return self.captured("DONE") - int(sum(back))
 
     def waits(self) -> bool:
         """For stock, be it the first or an edit's."""
@@ -101,11 +101,12 @@ class NaiveOrder:
 
     def pending(self) -> bool:
         """The last edit may still be taken back."""
-        return bool(self.edit) and (self.edit["waits"] or self.edit["hold"] in self.holds)
+        return bool(self.edit and (self.edit["waits"] or self.edit["hold"] in self.holds))
 
     def certain(self) -> int:
         """What it costs in any case."""
-        return min(self.total, int(self.edit["before"]["total"])) if self.pending() else self.total
+        certain: int = min(self.total, self.edit["before"]["total"]) if self.pending() else self.total
+        return certain
 
     def used(self, intent_id: UUID) -> list[Paper]:
         """What was or is being taken of an intent."""

@@ -36,7 +36,7 @@ DEARER_MUGS = s.line(s.MUGS, "MUG", 3, 1400)
 def quote(*lines: Line, shipping: int = 500, **wish: Any) -> Quote:
     """A promise for these lines to where the order goes."""
     content = s.placed(*lines, shipping=shipping)
-    until = NOW + s.POLICY.payment_window
+    until = wish.get("now", NOW) + s.POLICY.payment_window
     what = tuple((line.line_id, line.sku, line.quantity, line.customization) for line in lines)
     how: tuple[str | None, ...] = (None, None, *wish.get("codes", ()))
     return Quote(

@@ -340,13 +340,15 @@ class TestWhoAndWhen:
             (s.WAITING_FOR_PAYMENT, "not_confirmed"),
             (s.PARTLY_SHIPPED, "already_in_fulfillment"),
             ((*s.IN_QUEUE, s.CANCELLED), "order_cancelled"),
-            (s.AT_ITS_END, "order_completed"),
             ((*s.IN_QUEUE, replace(e.MORE, edit_id=s.OTHER_ID)), "edit_pending"),
             ((*s.IN_QUEUE, s.REQUESTED_2), "payment_open"),
         ],
     )
     def test_not_now(self, history: tuple[OrderEvent, ...], code: str) -> None:
         given(s.ORDER, *history).when(e.edit(e.TWO_MUGS, e.TWO_PLATES)).rejected(code)
+
+    def test_not_once_all_of_it_has_arrived(self) -> None:
+        given(s.ORDER, *s.AT_ITS_END).when(e.edit(e.TWO_MUGS)).rejected("order_completed")
 
     def test_an_edit_that_waits_for_its_balance_is_pending_too(self) -> None:
         other = replace(e.edit(e.TWO_MUGS), edit_id=s.OTHER_ID)
