@@ -43,6 +43,7 @@ from tests.conftest import MakeDatabase
 from tests.integration.fuzz.platform import SERVICES, settings_of
 from tests.integration.interleavings.schedules import GatedPool, Run, Stage, Work, stage
 from tests.integration.services.inventory.depot import LAW_1
+from tests.unit.orders.edit_samples import DEARER_MUGS, TWO_MUGS, TWO_PLATES, edit
 from tests.unit.orders.samples import (
     AUTHORIZE,
     CANCEL,
@@ -298,7 +299,7 @@ def told(shop: Bench) -> Callable[[int], Awaitable[Any]]:
         assert not {"Shipped", "OrderCancelled"} <= set(types)
         order = await shop.store.read(ORDERS.order, order_id)
         assert order is not None
-        assert order.refunded <= order.captured
+        assert order.refunded <= order.taken
         return types
 
     return seen
@@ -391,6 +392,39 @@ async def test_a_capture_while_the_order_is_cancelled(shop: Bench) -> None:
         return [of(number, TAKE_BY_HAND), of(number, CANCEL)]
 
     assert await shop.explained(prepare, paid_once(shop)) >= 4
+
+
+async def test_an_order_is_edited_while_its_parcel_leaves(shop: Bench) -> None:
+    """What left was as it was, or what was changed did not leave."""
+
+    async def prepare(number: int) -> Sequence[Any]:
+        await in_processing(shop, number)
+        return [of(number, edit(TWO_MUGS, TWO_PLATES)), of(number, SHIP_ALL)]
+
+    assert await shop.explained(prepare, told(shop)) >= 7
+
+
+async def test_an_order_is_edited_while_it_is_cancelled(shop: Bench) -> None:
+    async def prepare(number: int) -> Sequence[Any]:
+        await shop.do(*(of(number, command) for command in (PLACE, SECURE, AUTHORIZE)))
+        return [of(number, edit(DEARER_MUGS, TWO_PLATES)), of(number, CANCEL)]
+
+    assert await shop.explained(prepare, paid_once(shop)) >= 4
+
+
+async def test_an_order_is_edited_while_its_money_is_taken(shop: Bench) -> None:
+    """What was taken beyond the new total goes back, whichever of them came first."""
+
+    async def prepare(number: int) -> Sequence[Any]:
+        await shop.do(*(of(number, command) for command in (PLACE, SECURE, AUTHORIZE)))
+        return [of(number, edit(TWO_MUGS, TWO_PLATES)), of(number, TAKE)]
+
+    async def seen(number: int) -> Any:
+        types = await paid_once(shop)(number)
+        assert types.count("RefundRequested") == 1
+        return types
+
+    assert await shop.explained(prepare, seen) >= 4
 
 
 async def test_an_orphan_goes_back_while_its_order_turns_up(shop: Bench) -> None:

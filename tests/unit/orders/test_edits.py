@@ -111,6 +111,18 @@ class TestDearer:
         scenario.then(e.PRICIER, e.HELD, replace(e.balance(400), expires_at=window))
         assert not scenario.state.paid
 
+    def test_money_that_is_being_let_go_does_not_count(self) -> None:
+        """Paid in full, the order gave up what was authorized beyond it; the provider is told already."""
+        paid = OrderPaid(total=2000, captured=2000, revision=1)
+        taken = replace(BY_HAND, amount=2000)
+        mugs = s.line(s.MUGS, "MUG", 2, 1000)
+        dearer = replace(e.edit(mugs, e.TWO_PLATES), edit_id=s.OTHER_ID)
+        scenario = given(s.ORDER, *s.IN_QUEUE, e.LESS, taken, s.captured(taken), paid)
+        events = list(s.ORDER.decide(scenario.state, dearer))
+        names = [type(event).__name__ for event in events]
+        assert names == ["OrderEdited", "FulfillmentHeld", "PaymentRequested"]
+        assert events[-1].amount == 300  # type: ignore[union-attr]
+
     def test_nothing_is_packed_or_shipped_while_it_is_held(self) -> None:
         refusal = given(s.ORDER, *e.WAITS_FOR_BALANCE).when(s.START).rejected("on_hold")
         assert refusal.extra == {"reasons": ["AWAITING_PAYMENT"]}
