@@ -366,8 +366,7 @@ class NaiveOrder:
     def _take_back(self, now: datetime, *, refused: bool) -> None:
         edit = self.edit
         for intent_id in edit["asked"]:
-            if self.intents[intent_id]["status"] in {"OPEN", "AUTHORIZED"}:
-                self.intents[intent_id]["let_go"] = "EDIT_REVERTED"
+            self.intents[intent_id]["let_go"] = "EDIT_REVERTED"
         edit_id = ids.reverting_edit_id(self.order_id, edit["id"])
         self._become(edit_id, "REVERT", edit["before"], now, refused=refused)
 

@@ -121,7 +121,8 @@ def _progress(order: Order, policy: OrderPolicy, now: datetime) -> dict[str, Due
     if not order.stock_secured:
         return {"stock_answer": (order.stock_answer_by, cancel(CancelReason.INVENTORY, "NO_ANSWER"))}
     timers: dict[str, Due] = {}
-    last = list(order.intents.values())[-1] if order.intents else None
+    wanted = [i for i in order.intents.values() if i.void_cause is not VoidCause.EDIT_REVERTED]
+    last = wanted[-1] if wanted else None
     if order.confirmed_at is None:
         if last and not order.open_intent:
             timers["payment_window"] = (last.expires_at, cancel(CancelReason.DECLINED, "TIMEOUT"))

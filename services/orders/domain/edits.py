@@ -227,8 +227,7 @@ def evolve(order: Order, event: OrderEdited, at: datetime) -> Order:
     held_for = ids.hold_id(order.order_id, HoldReason.AWAITING_PAYMENT, event.edit_id)
     for intent_id in reverts.intents if reverts else ():
         given_up = replace(order.intents[intent_id], void_cause=VoidCause.EDIT_REVERTED)
-        if order.intents[intent_id].status in {IntentStatus.OPEN, IntentStatus.AUTHORIZED}:
-            order = payment.with_intent(order, given_up)
+        order = payment.with_intent(order, given_up)
     return replace(
         order,
         revision=event.revision,

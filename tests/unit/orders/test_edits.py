@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from services.cart.domain.promises import Wish
+from services.cart.domain.quote import Item
 from services.orders.domain import (
     CancelOrder,
     EffectKind,
@@ -37,8 +39,10 @@ from shared.events.orders import (
     OrderEvent,
     OrderPaid,
     PaymentDeclined,
+    PaymentVoided,
     RefundCause,
     RefundRequested,
+    VoidCause,
 )
 from shared.testing.scenario import NOW, given
 from tests.unit.orders import edit_samples as e
@@ -298,6 +302,16 @@ class TestRevert:
             e.secured(*s.HELD, revision=2), e.RELEASED_REVERTED
         )
 
+    def test_the_rest_of_a_payment_that_was_captured_once_is_still_to_be_authorized_anew(self) -> None:
+        """That it is not held is no reason to end the order, nor is the balance that nobody paid."""
+        once = replace(s.AUTHORIZED, multicapture=False)
+        taken = replace(BY_HAND, amount=700)
+        rest = PaymentVoided(intent_id=s.INTENT, amount=s.TOTAL - 700, cause=VoidCause.REMAINDER)
+        queued = (*s.WAITING_FOR_PAYMENT, once, s.CONFIRMED, taken, s.captured(taken), rest)
+        edited = (e.PRICIER, e.HELD, e.balance(s.TOTAL - 300), CLOSED)
+        order = s.fold(*queued, *edited, e.reverted(e.PRICIER), e.RELEASED_REVERTED)
+        assert deadlines(order, s.POLICY) == deadlines(s.fold(*queued), s.POLICY)
+
     @pytest.mark.parametrize(
         "history",
         [
@@ -382,6 +396,20 @@ class TestWhoAndWhen:
         given(s.ORDER, *s.IN_QUEUE).when(by_buyer).rejected("invalid_quote")
         by_staff = replace(by_buyer, by=ActorKind.OPERATOR)
         given(s.ORDER, *s.IN_QUEUE).when(by_staff).then(replace(e.LESS, quote_id=by_staff.quote.quote_id))
+
+    def test_the_quote_that_cart_makes_for_these_lines_is_one(self) -> None:
+        place = replace(s.PLACED.destination, complete=False)
+        items = tuple(
+            Item(line_id=q.line_id, sku=q.sku, quantity=q.quantity) for q in (e.TWO_MUGS, e.TWO_PLATES)
+        )
+        quote = e.quote(e.TWO_MUGS, e.TWO_PLATES)
+        for method in (None, "standard"):
+            wish = Wish(currency="GBP", items=items, destination=place, method_id=method)
+            promise = replace(quote, quote_id=wish.quote_id(quote.valid_until))
+            command = replace(e.edit(e.TWO_MUGS, **BY_BUYER), quote=promise)
+            assert len(s.ORDER.decide(s.fold(*s.IN_QUEUE), command)) == 1
+            other = replace(command, currency="USD")
+            given(s.ORDER, *s.IN_QUEUE).when(other).rejected("invalid_quote")
 
     def test_a_quote_holds_for_a_while(self) -> None:
         wish = e.edit(e.TWO_MUGS, e.TWO_PLATES)
