@@ -9,6 +9,7 @@ from services.inventory.domain.releasing import ReleaseStock, decide_release
 from services.inventory.domain.reservation import RESERVATION, Decision, reservation_stream
 from services.inventory.domain.reserving import ReserveStock, decide_reservation
 from services.inventory.domain.restocking import RestockReturn, decide_restock
+from services.inventory.domain.revising import ReviseReservation, decide_revision
 from services.inventory.domain.stock import (
     STOCK_ITEM,
     AdjustStock,
@@ -52,6 +53,11 @@ async def execute(uow: UnitOfWork, command: Any) -> None:
             reservation = await uow.state(RESERVATION, command.order_id)
             items = await _items(uow, reservation.item_streams if reservation else ())
             decision = decide_release(reservation, items, command)
+        case ReviseReservation():
+            reservation = await uow.state(RESERVATION, command.order_id)
+            held = reservation.item_streams if reservation else ()
+            items = await _items(uow, dict.fromkeys((*command.item_streams, *held)))
+            decision = decide_revision(reservation, items, command)
         case DeductStock():
             reservation = await uow.state(RESERVATION, command.order_id)
             items = await _items(uow, command.item_streams)

@@ -1,4 +1,4 @@
-"""What inventory does about events: orders hold, release and take stock, returns bring it back.
+"""What inventory does about events: orders hold, change, release and take stock, returns bring it back.
 
 Its own news of a sku's availability asks for one more look at it.
 """
@@ -13,11 +13,13 @@ from services.inventory.domain.releasing import ReleaseStock
 from services.inventory.domain.reservation import LineUnits
 from services.inventory.domain.reserving import ReserveStock
 from services.inventory.domain.restocking import RestockReturn
+from services.inventory.domain.revising import ReviseReservation
 from shared.domain import key_of
 from shared.domain.ids import MAIN_LOCATION
+from shared.events.common import Line
 from shared.events.envelope import Recorded
 from shared.events.inventory import StockRanLow, StockReplenished
-from shared.events.orders import OrderCancelled, OrderPlaced, Shipped
+from shared.events.orders import OrderCancelled, OrderEdited, OrderPlaced, Shipped, ShippedLine
 from shared.events.returns import ReturnReceived
 from shared.messaging.subscription import Do
 from shared.store import todo
@@ -28,12 +30,7 @@ def react(event: Recorded[Any]) -> Iterable[Do]:
     """The commands that follow from one event; none of them can be refused."""
     match event.data:
         case OrderPlaced() as placed:
-            tracked = tuple(
-                LineUnits(line_id=line.line_id, sku=line.sku, quantity=line.quantity)
-                for line in placed.lines
-                if line.stock_tracked
-            )
-            if tracked:
+            if tracked := _tracked(placed.lines):
                 yield Do(
                     ReserveStock(
                         order_id=_key(event),
@@ -42,15 +39,20 @@ def react(event: Recorded[Any]) -> Iterable[Do]:
                         cause_event_id=event.event_id,
                     )
                 )
+        case OrderEdited() as edited:
+            yield Do(
+                ReviseReservation(
+                    order_id=_key(event),
+                    revision=edited.revision,
+                    location_id=MAIN_LOCATION,
+                    lines=_tracked(edited.lines),
+                    cause_event_id=event.event_id,
+                )
+            )
         case OrderCancelled(stock_tracked=True):
             yield Do(ReleaseStock(order_id=_key(event), cause_event_id=event.event_id))
         case Shipped() as shipped:
-            left = tuple(
-                LineUnits(line_id=line.line_id, sku=line.sku, quantity=line.quantity)
-                for line in shipped.lines
-                if line.stock_tracked
-            )
-            if left:
+            if left := _tracked(shipped.lines):
                 yield Do(
                     DeductStock(
                         order_id=_key(event),
@@ -87,6 +89,14 @@ def follow_up(event: Recorded[Any]) -> Iterable[Wanted]:
 def assessment(sku: str) -> Wanted:
     """The wish to have a sku's availability assessed in a transaction of its own."""
     return todo.command(AssessAvailability(sku=sku), SKU_AVAILABILITY.stream(sku))
+
+
+def _tracked(lines: Iterable[Line | ShippedLine]) -> tuple[LineUnits, ...]:
+    return tuple(
+        LineUnits(line_id=line.line_id, sku=line.sku, quantity=line.quantity)
+        for line in lines
+        if line.stock_tracked
+    )
 
 
 def _key(event: Recorded[Any]) -> UUID:

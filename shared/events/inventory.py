@@ -105,9 +105,11 @@ class StockReleased:
     """The units in `lines` are free again; `reverses` names the movements that had reserved them.
 
     `tombstone`: the release came before any reservation, so none will ever follow for this order.
+    `revision`: the edit that dropped the units, 0 if none did.
     """
 
     order_id: UUID
+    revision: int = 0
     cause: ReleaseCause
     lines: tuple[PlacedQty, ...] = ()
     reverses: tuple[UUID, ...] = ()

@@ -26,6 +26,7 @@ from services.inventory.domain.releasing import ReleaseStock
 from services.inventory.domain.reservation import RESERVATION, LineUnits, Reservation, reservation_stream
 from services.inventory.domain.reserving import ReserveStock
 from services.inventory.domain.restocking import RestockReturn
+from services.inventory.domain.revising import ReviseReservation
 from services.inventory.domain.stock import (
     MAX_QUANTITY,
     STOCK_ITEM,
@@ -85,6 +86,8 @@ class NaiveDepots:
         self.held: Counter[Held] = Counter()
         self.status: dict[UUID, str] = dict.fromkeys(ORDERS, "NONE")
         self.left: defaultdict[UUID, dict[UUID, Counter[UUID]]] = defaultdict(dict)
+        self.revision: Counter[UUID] = Counter()
+        """The last edit of each order that changed something or was refused."""
         self.papers: set[object] = set()
         """Everything with a number that counts once."""
         self.told: dict[str, Scarcity | None] = dict.fromkeys(SKUS)
@@ -102,6 +105,8 @@ class NaiveDepots:
         match command:
             case ReserveStock():
                 return self._reserve(command)
+            case ReviseReservation():
+                return self._revise(command)
             case ReleaseStock(order_id=order):
                 return self._release(order)
             case DeductStock():
@@ -152,7 +157,8 @@ class NaiveDepots:
 
     def _reserve(self, command: ReserveStock) -> frozenset[str]:
         """All or nothing, once; after a cancellation never."""
-        if self.status[command.order_id] != "NONE" or not command.lines:
+        order = command.order_id
+        if self.status[order] != "NONE" or self.revision[order] or not command.lines:
             return ACCEPTED
         wanted: Counter[Shelf] = Counter()
         for line in command.lines:
@@ -163,6 +169,41 @@ class NaiveDepots:
         self.status[command.order_id] = "RESERVED"
         for line in command.lines:
             self.held[command.order_id, line.line_id, line.sku, command.location_id] += line.quantity
+        return ACCEPTED
+
+    def _revise(self, command: ReviseReservation) -> frozenset[str]:
+        """Hold exactly what is wanted and did not leave; no article may need more than lies there for it."""
+        order, depot = command.order_id, command.location_id
+        if self.status[order] in ("REJECTED", "RELEASED") or command.revision <= self.revision[order]:
+            return ACCEPTED
+        after = {key: n for key, n in self.held.items() if key[0] == order and n}
+        before = dict(after)
+        wanted: Counter[tuple[UUID, str]] = Counter()
+        for line in command.lines:
+            gone = sum(parcel[line.line_id] for parcel in self.left[order].values())
+            wanted[line.line_id, line.sku] = max(0, line.quantity - gone)
+        for (_, line_id, sku, where), n in before.items():
+            kept = min(n, wanted[line_id, sku])
+            after[order, line_id, sku, where] = kept
+            wanted[line_id, sku] -= kept
+        for (line_id, sku), n in wanted.items():
+            if n:
+                key = (order, line_id, sku, depot)
+                after[key] = after.get(key, 0) + n
+        after = {key: n for key, n in after.items() if n}
+        if after == before:
+            return ACCEPTED
+        self.revision[order] = command.revision
+        for sku in {sku for (_, sku), n in wanted.items() if n}:
+            shelf = sku, depot
+            more = sum(n for (*_, s, d), n in after.items() if (s, d) == shelf)
+            more -= sum(n for (*_, s, d), n in before.items() if (s, d) == shelf)
+            if shelf not in self.known or more > self.available(shelf):
+                return ACCEPTED
+        for key in [key for key in self.held if key[0] == order]:
+            del self.held[key]
+        self.held.update(after)
+        self.status[order] = "RESERVED" if after else "DEDUCTED"
         return ACCEPTED
 
     def _release(self, order: UUID) -> frozenset[str]:
@@ -236,6 +277,7 @@ class InventoryMachine(AggregateMachine):
         self.world.states = self.states
         self.parcels: dict[UUID, Counter[UUID]] = {}
         self.done: list[Any] = []
+        self.edits: dict[tuple[UUID, int], ReviseReservation] = {}
 
     def decide(self, command: Any) -> Decision:
         return self.world.decide(command)
@@ -292,6 +334,28 @@ class InventoryMachine(AggregateMachine):
                 cause_event_id=uid("placed", order),
             )
         )
+
+    @rule(order=orders, depot=depots, revision=documents, chosen=units, near=nearly)
+    def an_order_is_edited(
+        self, order: UUID, depot: UUID, revision: int, chosen: list[Any], near: int | None
+    ) -> None:
+        """Other units of any lines, or all that it could have of the first article, or one more.
+
+        An edit is heard again only as it was, as an event is.
+        """
+        lines = dict(chosen)
+        if near is not None and chosen:
+            line, sku = chosen[0][0]
+            mine = sum(n for (o, _, s, d), n in self.model.held.items() if (o, s, d) == (order, sku, depot))
+            lines = {(line, sku): max(1, self.model.available((sku, depot)) + mine + near)}
+        command = ReviseReservation(
+            order_id=order,
+            revision=revision,
+            location_id=depot,
+            lines=of_order(order, list(lines.items())),
+            cause_event_id=uid("edited", order, revision),
+        )
+        self.tell(self.edits.setdefault((order, revision), command))
 
     @rule(order=orders)
     def orders_tell_of_it(self, order: UUID) -> None:
@@ -400,7 +464,7 @@ class InventoryMachine(AggregateMachine):
         live: Counter[Held] = Counter()
         for order in ORDERS:
             state: Reservation = self.states.get(reservation_stream(order)) or Reservation()
-            assert state.status == model.status[order]
+            assert (state.status, state.revision) == (model.status[order], model.revision[order])
             assert {s: +Counter(lines) for s, lines in state.out.items()} == {
                 s: +lines for s, lines in model.left[order].items()
             }

@@ -1,4 +1,4 @@
-"""Let go of what is still held for an order, for good."""
+"""Let go of what is still held for an order, for good, and of units that an edit dropped."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from uuid import UUID
 from services.inventory.domain.ledger import EntryQty, UnitsReleased
 from services.inventory.domain.reservation import (
     Decision,
+    Place,
     Reservation,
     ReservationStatus,
     reservation_stream,
@@ -42,7 +43,9 @@ def decide_release(
     decision: Decision = []
     reverses: list[UUID] = []
     for item_stream in reservation.item_streams:
-        released = _released(item_stream, items[item_stream], command)
+        released = units_released(
+            item_stream, items[item_stream], reservation.live, command.order_id, command.cause_event_id
+        )
         decision.append((item_stream, released))
         reverses += released.reverses
     answer = StockReleased(
@@ -57,15 +60,22 @@ def decide_release(
     return [*decision, (stream, answer)]
 
 
-def _released(item_stream: str, item: StockItem | None, command: ReleaseStock) -> UnitsReleased:
+def units_released(
+    item_stream: str, item: StockItem | None, units: Mapping[Place, int], order_id: UUID, cause_id: UUID
+) -> UnitsReleased:
+    """Let go of those `units` of an order that are held here, the longest held first."""
     sku, location = sku_and_location(item_stream)
-    entries = (item.entries.get(command.order_id) if item else None) or ()
+    left = {place.line_id: units[place] for place in units if place[1:] == (sku, location)}
+    entries: list[EntryQty] = []
+    reverses: dict[UUID, None] = {}
+    for entry in (item.entries.get(order_id) if item else None) or ():
+        if quantity := min(entry.quantity, left.get(entry.line_id, 0)):
+            left[entry.line_id] -= quantity
+            entries.append(EntryQty(order_id=order_id, line_id=entry.line_id, quantity=quantity))
+            reverses[entry.movement_id] = None
     return UnitsReleased(
-        movement_id=movement_id(command.cause_event_id, sku, location),
-        cause_id=command.cause_event_id,
-        entries=tuple(
-            EntryQty(order_id=command.order_id, line_id=entry.line_id, quantity=entry.quantity)
-            for entry in entries
-        ),
-        reverses=tuple(dict.fromkeys(entry.movement_id for entry in entries)),
+        movement_id=movement_id(cause_id, sku, location),
+        cause_id=cause_id,
+        entries=tuple(entries),
+        reverses=tuple(reverses),
     )

@@ -103,7 +103,9 @@ def evolve(reservation: Reservation | None, event: ReservationEvent, _at: dateti
             live = _minus(state.live, event.lines)
             if event.cause is ReleaseCause.CANCELLED:
                 return replace(state, status=ReservationStatus.RELEASED, live=live)
-            return replace(state, status=_status_of(live), live=live)
+            return replace(
+                state, status=_status_of(live), revision=max(state.revision, event.revision), live=live
+            )
         case StockDeducted():
             out = {**state.out, event.shipment_id: _shipped(state, event)}
             if event.unexpected:

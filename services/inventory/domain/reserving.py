@@ -37,10 +37,12 @@ def decide_reservation(
     reservation: Reservation | None, items: Mapping[str, StockItem | None], command: ReserveStock
 ) -> Decision:
     """All lines are held or none: an order gets one answer, and a released order never holds stock again.
+    An edit that was answered stands for what was placed.
 
     `items` has every stream of `command.item_streams`, None where nothing was ever kept.
     """
-    answered = reservation is not None and reservation.status is not ReservationStatus.NONE
+    reservation = reservation or Reservation()
+    answered = reservation.status is not ReservationStatus.NONE or reservation.revision > 0
     if answered or not command.lines:
         return []
     if refusal := _refusal(items, command):

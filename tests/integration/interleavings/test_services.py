@@ -16,6 +16,7 @@ from services.inventory.commands import streams
 from services.inventory.domain.releasing import ReleaseStock
 from services.inventory.domain.reservation import LineUnits, reservation_stream
 from services.inventory.domain.reserving import ReserveStock
+from services.inventory.domain.revising import ReviseReservation
 from services.inventory.domain.stock import STOCK_ITEM, ReceiveStock, stock_item_stream
 from services.orders.commands import Commands
 from services.orders.domain import (
@@ -199,7 +200,7 @@ async def shop(
 
 async def execute_at_once(uow: UnitOfWork, command: Any) -> None:
     """With everything that is known to be needed loaded in one query, as a consumer does."""
-    if isinstance(command, ReserveStock | ReleaseStock):
+    if isinstance(command, ReserveStock | ReviseReservation | ReleaseStock):
         await uow.prefetch(streams(command))
     await execute_stock(uow, command)
 
@@ -220,6 +221,16 @@ def wish(number: int, which: int, quantity: int = 1) -> ReserveStock:
 def regret(number: int, which: int) -> ReleaseStock:
     return ReleaseStock(
         order_id=buyer(number, which), cause_event_id=derive("interleaved-regret", number, which)
+    )
+
+
+def second_thought(number: int, which: int, quantity: int) -> ReviseReservation:
+    return ReviseReservation(
+        order_id=buyer(number, which),
+        revision=1,
+        location_id=MAIN_LOCATION,
+        lines=wish(number, which, quantity).lines,
+        cause_event_id=derive("interleaved-edit", number, which),
     )
 
 
@@ -259,6 +270,24 @@ async def test_the_last_unit_is_released_while_another_wants_it(depot: Bench) ->
         return [regret(number, 0), wish(number, 1)]
 
     assert await depot.explained(prepare, kept(depot, 2)) >= 7
+
+
+async def test_an_edit_wants_the_last_unit_that_another_order_wants(depot: Bench) -> None:
+    async def prepare(number: int) -> Sequence[Any]:
+        await stocked(depot, number, 2)
+        await depot.do(wish(number, 0))
+        return [second_thought(number, 0, 2), wish(number, 1)]
+
+    assert await depot.explained(prepare, kept(depot, 2)) >= 7
+
+
+async def test_an_edit_lowers_what_a_cancellation_releases(depot: Bench) -> None:
+    async def prepare(number: int) -> Sequence[Any]:
+        await stocked(depot, number, 2)
+        await depot.do(wish(number, 0, 2))
+        return [second_thought(number, 0, 1), regret(number, 0)]
+
+    assert await depot.explained(prepare, kept(depot, 1)) >= 7
 
 
 async def test_three_orders_want_two_units(depot: Bench) -> None:

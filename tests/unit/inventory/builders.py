@@ -8,6 +8,7 @@ from services.inventory.domain.releasing import ReleaseStock
 from services.inventory.domain.reservation import LineUnits, reservation_stream
 from services.inventory.domain.reserving import ReserveStock
 from services.inventory.domain.restocking import RestockReturn
+from services.inventory.domain.revising import ReviseReservation
 from services.inventory.domain.stock import ReceiveStock, stock_item_stream
 from shared.domain.ids import movement_id
 from shared.events.common import PlacedQty
@@ -54,6 +55,16 @@ def entries(*units: tuple[str, int], order: str = "order") -> tuple[EntryQty, ..
 
 def reserve(*units: Units, order: str = "order", cause: str = "placed") -> ReserveStock:
     return ReserveStock(order_id=uid(order), location_id=HERE, lines=lines(*units), cause_event_id=uid(cause))
+
+
+def revise(revision: int, *units: Units, order: str = "order") -> ReviseReservation:
+    return ReviseReservation(
+        order_id=uid(order),
+        revision=revision,
+        location_id=HERE,
+        lines=lines(*units),
+        cause_event_id=uid(f"edited {revision}"),
+    )
 
 
 def release(order: str = "order", cause: str = "cancelled") -> ReleaseStock:

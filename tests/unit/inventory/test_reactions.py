@@ -1,5 +1,6 @@
 """What inventory does about what the others say: which events ask for which command, and which for none."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +12,13 @@ from services.inventory.domain.releasing import ReleaseStock
 from services.inventory.domain.reservation import LineUnits, reservation_stream
 from services.inventory.domain.reserving import ReserveStock
 from services.inventory.domain.restocking import RestockReturn
+from services.inventory.domain.revising import ReviseReservation
 from services.inventory.domain.stock import stock_item_stream
 from services.inventory.reactions import react
 from shared.domain.ids import MAIN_LOCATION
 from shared.events import orders, returns
 from shared.events.envelope import Recorded
-from shared.events.orders import OrderCancelled, OrderPlaced, Shipped
+from shared.events.orders import OrderCancelled, OrderEdited, OrderPlaced, Shipped
 from shared.events.returns import Disposition, ReceivedLine, ReturnReceived
 from shared.messaging.subscription import Do
 from tests.contract.golden import example
@@ -66,6 +68,26 @@ def test_a_placed_order_reserves_its_tracked_lines(told: Told, order: Order) -> 
 def test_an_order_of_nothing_tracked_asks_for_nothing(told: Told, order: Order) -> None:
     order.placed(tracked=False)
     assert wanted(told.events[0]) == []
+
+
+def test_an_edited_order_wants_its_tracked_lines_as_they_are_now(told: Told, order: Order) -> None:
+    order.edited(1, *UNITS)
+    order.edited(2, *UNITS, tracked=False)
+    wanting, letting_go = told.events
+    revise = ReviseReservation(
+        order_id=order.order_id,
+        revision=1,
+        location_id=MAIN_LOCATION,
+        lines=units_of(order),
+        cause_event_id=wanting.event_id,
+    )
+    assert wanted(wanting) == [revise]
+    assert set(streams(revise)) == {
+        reservation_stream(order.order_id),
+        stock_item_stream("CUP", MAIN_LOCATION),
+        stock_item_stream("BAG", MAIN_LOCATION),
+    }
+    assert wanted(letting_go) == [replace(revise, revision=2, lines=(), cause_event_id=letting_go.event_id)]
 
 
 def test_a_cancelled_order_releases(told: Told, order: Order) -> None:
@@ -122,7 +144,7 @@ def test_an_inspection_of_an_earlier_receipt_brings_no_new_units(told: Told, ord
 
 
 def test_every_other_event_asks_for_nothing(told: Told) -> None:
-    asking = {OrderPlaced, OrderCancelled, Shipped, ReturnReceived}
+    asking = {OrderPlaced, OrderEdited, OrderCancelled, Shipped, ReturnReceived}
     for kind in {*orders.EVENTS, *returns.EVENTS} - asking:
         told.say("order-00000000-0000-0000-0000-000000000001", example(kind, kind.__name__))
     assert told.events

@@ -12,13 +12,22 @@ from services.inventory.domain.releasing import ReleaseStock, decide_release
 from services.inventory.domain.reservation import RESERVATION, Reservation, reservation_stream
 from services.inventory.domain.reserving import ReserveStock, decide_reservation
 from services.inventory.domain.restocking import RestockReturn, decide_restock
+from services.inventory.domain.revising import ReviseReservation, decide_revision
 from services.inventory.domain.stock import STOCK_ITEM, StockCommand, StockItem, stock_item_stream
 from shared.domain import Decider, Rejected, category_of
 from shared.domain.ids import MAIN_LOCATION, derive
 from shared.testing.scenario import NOW
 
 HERE = derive("test-location", "main warehouse")
-Command = StockCommand | ReserveStock | ReleaseStock | DeductStock | RestockReturn | AssessAvailability
+Command = (
+    StockCommand
+    | ReserveStock
+    | ReviseReservation
+    | ReleaseStock
+    | DeductStock
+    | RestockReturn
+    | AssessAvailability
+)
 DECIDERS: dict[str, Decider[Any, Any, Any]] = {
     decider.category: decider for decider in (STOCK_ITEM, RESERVATION, SKU_AVAILABILITY)
 }
@@ -52,6 +61,10 @@ class World:
                 return decide_deduction(self._reservation(command.order_id), self._items(command), command)
             case RestockReturn():
                 return decide_restock(self._reservation(command.order_id), self._items(command), command)
+            case ReviseReservation():
+                reservation = self._reservation(command.order_id)
+                streams = (*command.item_streams, *(reservation.item_streams if reservation else ()))
+                return decide_revision(reservation, {s: self.states.get(s) for s in streams}, command)
             case ReleaseStock():
                 reservation = self._reservation(command.order_id)
                 streams = reservation.item_streams if reservation else ()

@@ -19,9 +19,11 @@ from shared.events.common import (
 )
 from shared.events.envelope import SYSTEM, Recorded, event_id
 from shared.events.orders import (
+    EditCause,
     NextStep,
     OrderCancelled,
     OrderConfirmed,
+    OrderEdited,
     OrderPlaced,
     OrderSource,
     PaymentBasis,
@@ -41,6 +43,8 @@ REGISTRY = Registry.of(orders, returns)
 AT = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 SUBJECT = UUID(int=77)
 SECRET = Sealed("v1.x.y.z")
+FREE = Charge(method_id="standard", title="Standard", net=0, tax=0, gross=0)
+NOTHING = Totals(items_net=0, items_tax=0, shipping_net=0, shipping_tax=0, discount=0, total=0)
 Units = tuple[str, int]
 """A sku and a quantity; each is one line of its order."""
 
@@ -114,8 +118,8 @@ class Order:
                 contact=contact,
                 destination=Destination(country="GB", complete=True, address=SECRET),
                 lines=tuple(self._line(sku, quantity, tracked) for sku, quantity in self.units),
-                shipping=Charge(method_id="standard", title="Standard", net=0, tax=0, gross=0),
-                totals=Totals(items_net=0, items_tax=0, shipping_net=0, shipping_tax=0, discount=0, total=0),
+                shipping=FREE,
+                totals=NOTHING,
                 currency="GBP",
                 locale="en",
                 pricing_version=1,
@@ -132,6 +136,22 @@ class Order:
                 mode_reason="policy",
                 next=NextStep.MANUAL,
                 process_by=AT,
+            ),
+        )
+
+    def edited(self, revision: int, *units: Units, tracked: bool = True) -> StoredRecord:
+        """From now on these are the order's lines."""
+        return self.told.say(
+            self.stream,
+            OrderEdited(
+                edit_id=derive("test-edit", self.name, str(revision)),
+                revision=revision,
+                cause=EditCause.STAFF,
+                lines=tuple(self._line(sku, quantity, tracked) for sku, quantity in units),
+                shipping=FREE,
+                total_before=0,
+                totals=NOTHING,
+                raises_stock=tracked,
             ),
         )
 

@@ -94,6 +94,42 @@ async def test_batches_of_two_replicas_over_the_same_skus(
     await depot.check_laws(told.events)
 
 
+async def test_an_edit_and_a_new_order_want_the_last_unit(
+    depot: Depot, database: Database, told: Told
+) -> None:
+    async with open_depot(database) as replica:
+        for attempt in range(10):
+            sku = f"LAST-{attempt}"
+            await depot.stock(sku, 2)
+            edited, fresh = (Order(told, f"{name} {attempt}", ((sku, 1),)) for name in ("edited", "fresh"))
+            await depot.hear(edited.placed(), edited.confirmed())
+            await asyncio.gather(depot.hear(edited.edited(1, (sku, 2))), replica.hear(fresh.placed()))
+            _, revision = await depot.answers(edited.order_id)
+            (first,) = await depot.answers(fresh.order_id)
+            assert {type(revision).__name__, type(first).__name__} == {
+                "StockReserved",
+                "StockReservationRejected",
+            }
+            assert await depot.units(sku) == (2, 2, 0)
+        await depot.check_laws(told.events)
+
+
+async def test_two_edits_that_want_each_others_units(depot: Depot, database: Database, told: Told) -> None:
+    """Each wants what the other holds, and neither lets go before it has that: both are refused."""
+    await depot.stock("CUP", 1)
+    await depot.stock("BAG", 1)
+    cup, bag = Order(told, "cup", (("CUP", 1),)), Order(told, "bag", (("BAG", 1),))
+    await depot.hear(cup.placed(), bag.placed())
+    async with open_depot(database) as replica:
+        await asyncio.gather(depot.hear(cup.edited(1, ("BAG", 1))), replica.hear(bag.edited(1, ("CUP", 1))))
+    for order in (cup, bag):
+        assert [type(answer).__name__ for answer in await depot.answers(order.order_id)] == [
+            "StockReserved",
+            "StockReservationRejected",
+        ]
+    await depot.check_laws(told.events)
+
+
 async def test_staff_and_orders_at_the_same_moment(depot: Depot, told: Told) -> None:
     await depot.stock("CUP", 5)
     orders = [Order(told, f"order {n}", (("CUP", 1),)) for n in range(5)]

@@ -11,6 +11,7 @@ from shared.events.common import PlacedQty
 from shared.events.inventory import (
     RefusedLine,
     RejectionCode,
+    RejectionPhase,
     ReleaseCause,
     RestockedLine,
     RestockedTo,
@@ -132,6 +133,54 @@ async def test_a_cancelled_order_lets_go_and_names_what_it_reverses(depot: Depot
     await depot.check_laws(told.events)
 
 
+async def test_an_edited_order_holds_what_it_wants_now(depot: Depot, told: Told) -> None:
+    await depot.receive(CUP=5, BAG=1)
+    order = Order(told, "o", (("CUP", 3),))
+    await depot.hear(order.placed(), order.confirmed(), order.edited(1, ("CUP", 2), ("BAG", 1)))
+    held = movement_id(told.events[0].event_id, "CUP", MAIN_LOCATION)
+    assert (await depot.answers(order.order_id))[1:] == [
+        StockReleased(
+            order_id=order.order_id,
+            revision=1,
+            cause=ReleaseCause.EDITED,
+            lines=(at(order, "CUP", 1),),
+            reverses=(held,),
+        ),
+        StockReserved(order_id=order.order_id, revision=1, placed=(at(order, "BAG", 1),)),
+    ]
+    assert await depot.units("CUP") == (5, 2, 3)
+    assert await depot.units("BAG") == (1, 1, 0)
+    row = await depot.reservation(order.order_id)
+    assert row is not None
+    assert row.held == (at(order, "CUP", 2), at(order, "BAG", 1))
+    await depot.hear(order.cancelled())
+    assert await depot.units("CUP") == (5, 0, 5)
+    assert await depot.units("BAG") == (1, 0, 1)
+    await depot.check_laws(told.events)
+
+
+async def test_an_edit_that_wants_too_much_changes_nothing_until_it_is_taken_back(
+    depot: Depot, told: Told
+) -> None:
+    await depot.receive(CUP=5, BAG=1)
+    order = Order(told, "o", (("CUP", 3),))
+    await depot.hear(order.placed(), order.confirmed(), order.edited(1, ("CUP", 2), ("BAG", 2)))
+    refused = RefusedLine(line_id=order.line_id("BAG"), sku="BAG", requested=2, available=1)
+    refusal = StockReservationRejected(
+        order_id=order.order_id,
+        revision=1,
+        phase=RejectionPhase.REVISION,
+        code=RejectionCode.OUT_OF_STOCK,
+        lines=(refused,),
+    )
+    assert (await depot.answers(order.order_id))[1:] == [refusal]
+    assert await depot.units("CUP") == (5, 3, 2)
+    await depot.hear(order.edited(2, ("CUP", 3)), order.shipped("1", ("CUP", 3)))
+    assert await depot.units("CUP") == (2, 0, 2)
+    assert len(await depot.answers(order.order_id)) == 3
+    await depot.check_laws(told.events)
+
+
 async def test_a_release_before_the_reservation_wins(depot: Depot, told: Told) -> None:
     await depot.receive(CUP=5)
     order = Order(told, "o", (("CUP", 3),))
@@ -246,6 +295,8 @@ async def test_hearing_it_again_changes_nothing(depot: Depot, told: Told, again:
         order.placed(),
         other.placed(),
         order.confirmed(),
+        order.edited(1, ("CUP", 1)),
+        order.edited(2, ("CUP", 3)),
         order.shipped("1", ("CUP", 3)),
         order.came_back("scan", ("CUP", 1, Disposition.RESTOCKED)),
         other.cancelled(),
