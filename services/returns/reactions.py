@@ -14,6 +14,7 @@ from shared.events.envelope import Recorded
 from shared.events.orders import (
     Delivered,
     OrderCancelled,
+    OrderEdited,
     OrderPlaced,
     RefundCause,
     RefundFailed,
@@ -33,7 +34,14 @@ def react(event: Recorded[Any]) -> Iterable[Do | Wanted]:
     that meet each look again after their commit, so the later one sees both.
     """
     match event.data:
-        case OrderPlaced() | Shipped() | Delivered() | OrderCancelled() | RefundFailed() as fact:
+        case (
+            OrderPlaced()
+            | OrderEdited()
+            | Shipped()
+            | Delivered()
+            | OrderCancelled()
+            | RefundFailed() as fact
+        ):
             yield Do(NoteOrderFact(order_id=_key(event), fact=fact))
         case RefundIssued() as issued:
             yield Do(NoteOrderFact(order_id=_key(event), fact=issued))

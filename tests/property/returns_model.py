@@ -19,7 +19,15 @@ from services.returns.domain.returns import (
     ReceiveReturn,
     RequestReturn,
 )
-from shared.events.orders import Delivered, OrderCancelled, OrderPlaced, RefundFailed, RefundIssued, Shipped
+from shared.events.orders import (
+    Delivered,
+    OrderCancelled,
+    OrderEdited,
+    OrderPlaced,
+    RefundFailed,
+    RefundIssued,
+    Shipped,
+)
 from shared.events.returns import ReceivedLine
 from tests.property.machine import ACCEPTED
 
@@ -55,6 +63,7 @@ class NaiveReturns:
     def __init__(self) -> None:
         self.policies: list[ReturnTerms] = []
         self.placed = self.cancelled = False
+        self.edits = 0
         self.shipping = self.shipping_tax = 0
         self.lines: dict[UUID, Paper] = {}
         self.parcels: set[UUID] = set()
@@ -132,11 +141,16 @@ class NaiveReturns:
     def _fact(self, fact: Any) -> None:
         if isinstance(fact, OrderPlaced):
             if not self.placed:
-                self._place(fact)
+                self.placed = True
+                self._want(fact)
             return
         if not self.placed:
             return
         match fact:
+            case OrderEdited(revision=revision) if revision > self.edits:
+                self.edits = revision
+                self.lines = {}
+                self._want(fact)
             case Shipped() if fact.shipment_id not in self.parcels:
                 self.parcels.add(fact.shipment_id)
                 for line in fact.lines:
@@ -155,8 +169,7 @@ class NaiveReturns:
                 if self.grants[refund]["money"] == "OPEN":
                     self.grants[refund]["money"] = "UNPAID"
 
-    def _place(self, order: OrderPlaced) -> None:
-        self.placed = True
+    def _want(self, order: OrderPlaced | OrderEdited) -> None:
         self.shipping, self.shipping_tax = order.shipping.gross, order.shipping.tax
         for line in order.lines:
             self.lines[line.line_id] = {

@@ -55,7 +55,9 @@ from shared.events.common import Breakdown, CancelReason, Line, Money, Qty, Refu
 from shared.events.orders import (
     Delivered,
     DeliveryProof,
+    EditCause,
     OrderCancelled,
+    OrderEdited,
     OrderPlaced,
     OrderSource,
     RefundCause,
@@ -145,6 +147,7 @@ class ReturnsMachine(AggregateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.model = NaiveReturns()
+        self.edits: list[OrderEdited] = []
         self.to_ship: Counter[UUID] = Counter()
         self.parcels: dict[UUID, tuple[Qty, ...]] = {}
         self.said: set[object] = set()
@@ -227,7 +230,8 @@ class ReturnsMachine(AggregateMachine):
 
     def fact(self, fact: Any) -> None:
         """Orders' stream holds each of its events once, though it may be heard twice."""
-        kinds = (type(fact), getattr(fact, "shipment_id", None), getattr(fact, "refund_id", None))
+        which = (getattr(fact, name, None) for name in ("shipment_id", "refund_id", "revision"))
+        kinds = (type(fact), *which)
         if kinds not in self.said:
             self.said.add(kinds)
             self.heard.append((f"order-{ORDER}", fact, self.now))
@@ -236,6 +240,27 @@ class ReturnsMachine(AggregateMachine):
     @rule()
     def the_order_is_placed(self) -> None:
         self.fact(self.placement)
+
+    @precondition(lambda self: self.model.placed and not self.model.cancelled and not self.parcels)
+    @rule(checkout=checkouts(ORDER), again=st.booleans(), data=data)
+    def the_order_is_edited(self, checkout: Any, again: bool, data: st.DataObject) -> None:
+        """Before anything left; an edit that is heard again after a later one says nothing new."""
+        lines = tuple(self.odd(line, data) for line in checkout.lines)
+        edit = OrderEdited(
+            edit_id=uid("edit", len(self.edits)),
+            revision=len(self.edits) + 1,
+            cause=EditCause.STAFF,
+            lines=lines,
+            shipping=checkout.shipping,
+            total_before=0,
+            totals=checkout.totals,
+            raises_stock=True,
+        )
+        self.edits.append(edit)
+        self.to_ship = Counter({line.line_id: line.quantity for line in lines})
+        self.fact(edit)
+        if again:
+            self.fact(self.edits[0])
 
     @precondition(lambda self: self.model.placed and not self.model.cancelled)
     @rule(n=st.integers(1, 3), data=data)

@@ -16,25 +16,19 @@ from services.returns.domain.amounts import (
     UnitsBack,
     refund_for,
 )
+from services.returns.domain.facts import OrderFact, note
 from services.returns.domain.policy import MERCHANTS_FAULT, money_in
 from services.returns.domain.returnable_events import (
-    CancellationNoted,
-    DeliveryNoted,
     GrantNoted,
-    GrantPaid,
-    GrantUnpaid,
     OrderedLine,
-    PlacementNoted,
     ReceiptValued,
     ReturnableEvent,
-    ShipmentNoted,
     UnitsClaimed,
     UnitsGivenBack,
 )
-from services.returns.domain.returnable_state import GrantStatus, Returnable, evolve
+from services.returns.domain.returnable_state import Returnable, evolve
 from shared.domain import Decider, Rejected, Sealed
-from shared.events.common import DeliveryKind, Qty, RefundSource
-from shared.events.orders import Delivered, OrderCancelled, OrderPlaced, RefundFailed, RefundIssued, Shipped
+from shared.events.common import Qty, RefundSource
 from shared.events.returns import Exclusion, RequestedLine, ReturnPolicyAdopted
 
 
@@ -43,7 +37,7 @@ class NoteOrderFact:
     """What an event of orders said about this order; a fact, never refused."""
 
     order_id: UUID
-    fact: OrderPlaced | Shipped | Delivered | OrderCancelled | RefundIssued | RefundFailed
+    fact: OrderFact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +87,7 @@ def decide(state: Returnable | None, command: ReturnableCommand) -> list[Returna
     """Refuses with not_delivered, period_ended, excluded, exceeds_returnable or exceeds_refundable."""
     match command:
         case NoteOrderFact():
-            return _note(state, command.fact)
+            return note(state, command.fact)
         case ClaimUnits():
             return _claim(state, command)
         case GiveBackUnits():
@@ -125,58 +119,6 @@ def exclusions(
     """The policy's exclusions that any of these lines falls under; none: nobody needs to look."""
     lines = [state.lines[line_id].line for line_id in line_ids if line_id in state.lines] if state else []
     return frozenset(found for line in lines if (found := exclusion_of(line, policy)))
-
-
-def _note(
-    state: Returnable | None,
-    fact: OrderPlaced | Shipped | Delivered | OrderCancelled | RefundIssued | RefundFailed,
-) -> list[ReturnableEvent]:
-    if isinstance(fact, OrderPlaced):
-        return [] if state else [_placement_noted(fact)]
-    if state is None:
-        return []
-    match fact:
-        case Shipped():
-            lines = tuple(Qty(line_id=line.line_id, quantity=line.quantity) for line in fact.lines)
-            known = fact.shipment_id in state.shipments
-            return [] if known else [ShipmentNoted(shipment_id=fact.shipment_id, lines=lines)]
-        case Delivered():
-            if fact.shipment_id in state.deliveries:
-                return []
-            return [
-                DeliveryNoted(shipment_id=fact.shipment_id, lines=fact.lines, delivered_at=fact.delivered_at)
-            ]
-        case OrderCancelled():
-            return [] if state.cancelled else [CancellationNoted()]
-        case RefundIssued():
-            open_grant = state.statuses.get(fact.refund_id) in {GrantStatus.OPEN, GrantStatus.UNPAID}
-            return [GrantPaid(refund_id=fact.refund_id)] if open_grant else []
-        case RefundFailed():
-            given_up = not fact.retryable and state.statuses.get(fact.refund_id) is GrantStatus.OPEN
-            return [GrantUnpaid(refund_id=fact.refund_id, code=fact.code)] if given_up else []
-        case _:
-            assert_never(fact)
-
-
-def _placement_noted(order: OrderPlaced) -> PlacementNoted:
-    return PlacementNoted(
-        currency=order.currency,
-        lines=tuple(
-            OrderedLine(
-                line_id=line.line_id,
-                sku=line.sku,
-                ordered=line.quantity,
-                gross=line.gross,
-                tax=line.tax,
-                digital=line.delivery is DeliveryKind.DIGITAL,
-                custom=line.customization is not None,
-                final_sale=line.final_sale,
-            )
-            for line in order.lines
-        ),
-        shipping_gross=order.shipping.gross,
-        shipping_tax=order.shipping.tax,
-    )
 
 
 def _claim(state: Returnable | None, command: ClaimUnits) -> list[ReturnableEvent]:

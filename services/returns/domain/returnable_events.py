@@ -34,6 +34,16 @@ class PlacementNoted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionNoted:
+    """The order was edited, before anything of it left: these are its lines and its shipping now."""
+
+    revision: int
+    lines: tuple[OrderedLine, ...]
+    shipping_gross: int
+    shipping_tax: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShipmentNoted:
     """Units left in a parcel."""
 
@@ -110,6 +120,7 @@ class GrantUnpaid:
 
 ReturnableEvent: TypeAlias = (
     PlacementNoted
+    | RevisionNoted
     | ShipmentNoted
     | DeliveryNoted
     | CancellationNoted
@@ -122,6 +133,7 @@ ReturnableEvent: TypeAlias = (
 )
 EVENTS: tuple[type[ReturnableEvent], ...] = (
     PlacementNoted,
+    RevisionNoted,
     ShipmentNoted,
     DeliveryNoted,
     CancellationNoted,

@@ -19,6 +19,7 @@ from services.returns.domain.returnable_events import (
     PlacementNoted,
     ReceiptValued,
     ReturnableEvent,
+    RevisionNoted,
     ShipmentNoted,
     UnitsClaimed,
     UnitsGivenBack,
@@ -53,6 +54,7 @@ class Returnable:
     shipping_gross: int
     shipping_tax: int
     lines: Mapping[UUID, LineState]
+    revision: int = 0
     shipments: frozenset[UUID] = frozenset()
     deliveries: frozenset[UUID] = frozenset()
     cancelled: bool = False
@@ -140,6 +142,14 @@ def evolve(state: Returnable | None, event: ReturnableEvent, at: datetime) -> Re
         )
     assert state is not None, f"{event} before PlacementNoted"
     match event:
+        case RevisionNoted():
+            return replace(
+                state,
+                revision=event.revision,
+                lines={line.line_id: _revised(state, line) for line in event.lines},
+                shipping_gross=event.shipping_gross,
+                shipping_tax=event.shipping_tax,
+            )
         case ShipmentNoted():
             return replace(
                 _moved(state, event.lines, shipped=True), shipments=state.shipments | {event.shipment_id}
@@ -172,6 +182,11 @@ def evolve(state: Returnable | None, event: ReturnableEvent, at: datetime) -> Re
             return replace(state, statuses={**state.statuses, event.refund_id: GrantStatus.UNPAID})
         case _:
             assert_never(event)
+
+
+def _revised(state: Returnable, line: OrderedLine) -> LineState:
+    known = state.lines.get(line.line_id)
+    return replace(known, line=line) if known else LineState(line=line)
 
 
 def _moved(

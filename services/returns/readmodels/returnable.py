@@ -16,6 +16,7 @@ from services.returns.domain.returnable_events import (
     GrantNoted,
     OrderedLine,
     PlacementNoted,
+    RevisionNoted,
     ShipmentNoted,
     UnitsClaimed,
     UnitsGivenBack,
@@ -23,7 +24,7 @@ from services.returns.domain.returnable_events import (
 from shared.domain import key_of
 from shared.events.common import Qty
 from shared.events.envelope import Recorded
-from shared.events.orders import OrderPlaced
+from shared.events.orders import OrderEdited, OrderPlaced
 from shared.service.metrics import CONSERVATION
 from shared.store.connection import Connection
 from shared.store.readmodel import Key, ReadModel
@@ -72,9 +73,17 @@ def _fold(row: ReturnableRow | None, event: Recorded[Any], key: Key) -> Returnab
                 subject_id=placed.contact.subject_id,
                 titles={line.line_id: line.title for line in placed.lines},
             )
+        case OrderEdited() as edited:
+            return replace(row, titles={line.line_id: line.title for line in edited.lines})
         case PlacementNoted(currency=currency, lines=ordered, shipping_gross=shipping):
             lines = tuple(LineUnits(line=line) for line in ordered)
             return replace(row, currency=currency, lines=lines, shipping_gross=shipping)
+        case RevisionNoted(lines=ordered, shipping_gross=shipping):
+            known = {entry.line.line_id: entry for entry in row.lines}
+            lines = tuple(
+                replace(known.get(line.line_id, LineUnits(line=line)), line=line) for line in ordered
+            )
+            return _with(replace(row, lines=lines, shipping_gross=shipping), ())
         case ShipmentNoted(lines=units):
             return _with(row, units, shipped=1)
         case DeliveryNoted(lines=units, delivered_at=at):
@@ -128,7 +137,9 @@ RETURNABLE_ROWS = ReadModel(
     events=frozenset(
         {
             OrderPlaced,
+            OrderEdited,
             PlacementNoted,
+            RevisionNoted,
             ShipmentNoted,
             DeliveryNoted,
             CancellationNoted,

@@ -16,8 +16,10 @@ from shared.events.envelope import SYSTEM, Recorded, event_id
 from shared.events.orders import (
     Delivered,
     DeliveryProof,
+    EditCause,
     OrderCancelled,
     OrderCompleted,
+    OrderEdited,
     OrderPlaced,
     OrderSource,
     RefundCause,
@@ -47,6 +49,16 @@ PLACED = OrderPlaced(
     locale="en",
     pricing_version=1,
     stock_answer_by=NOW,
+)
+EDITED = OrderEdited(
+    edit_id=RECEIPT,
+    revision=1,
+    cause=EditCause.CUSTOMER,
+    lines=(),
+    shipping=PLACED.shipping,
+    total_before=0,
+    totals=PLACED.totals,
+    raises_stock=False,
 )
 SHIPPED = Shipped(
     shipment_id=PARCEL, fulfillment_id=ORDER, method=ShipmentMethod.CARRIER, lines=(), last=True
@@ -95,7 +107,7 @@ def recorded(data: Any, stream: str) -> Recorded[Any]:
     )
 
 
-@pytest.mark.parametrize("fact", [PLACED, SHIPPED, DELIVERED, CANCELLED, FAILED])
+@pytest.mark.parametrize("fact", [PLACED, EDITED, SHIPPED, DELIVERED, CANCELLED, FAILED])
 def test_orders_facts_are_noted(fact: Any) -> None:
     note = NoteOrderFact(order_id=ORDER, fact=fact)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.returns.domain.amounts import UnitsBack
+from services.returns.domain.facts import OrderFact
 from services.returns.domain.returnable import (
     RETURNABLE,
     ClaimUnits,
@@ -23,6 +24,7 @@ from services.returns.domain.returnable_events import (
     OrderedLine,
     PlacementNoted,
     ReceiptValued,
+    RevisionNoted,
     ShipmentNoted,
     UnitsClaimed,
     UnitsGivenBack,
@@ -44,7 +46,9 @@ from shared.events.common import (
 from shared.events.orders import (
     Delivered,
     DeliveryProof,
+    EditCause,
     OrderCancelled,
+    OrderEdited,
     OrderPlaced,
     OrderSource,
     RefundCause,
@@ -131,6 +135,34 @@ PLACED = OrderPlaced(
     pricing_version=1,
     stock_answer_by=NOW,
 )
+EDITED = OrderEdited(
+    edit_id=derive("test", "edit"),
+    revision=1,
+    cause=EditCause.STAFF,
+    lines=(line(quantity=2, gross=667, net=556, tax=111), line(line_id=CARD, quantity=1)),
+    shipping=Charge(method_id="post", title="Post", net=100, tax=20, gross=120),
+    total_before=2480,
+    totals=Totals(items_net=1389, items_tax=278, shipping_net=100, shipping_tax=20, discount=0, total=1787),
+    raises_stock=True,
+)
+REVISION_NOTED = RevisionNoted(
+    revision=1,
+    lines=tuple(
+        OrderedLine(
+            line_id=line_id,
+            sku="MUG",
+            ordered=ordered,
+            gross=gross,
+            tax=tax,
+            digital=False,
+            custom=False,
+            final_sale=False,
+        )
+        for line_id, ordered, gross, tax in ((MUGS, 2, 667, 111), (CARD, 1, 1000, 167))
+    ),
+    shipping_gross=120,
+    shipping_tax=20,
+)
 SHIPPED = Shipped(
     shipment_id=PARCEL,
     fulfillment_id=ORDER,
@@ -159,9 +191,7 @@ FAILED = RefundFailed(
 )
 
 
-def note(
-    fact: OrderPlaced | Shipped | Delivered | OrderCancelled | RefundIssued | RefundFailed,
-) -> NoteOrderFact:
+def note(fact: OrderFact) -> NoteOrderFact:
     return NoteOrderFact(order_id=ORDER, fact=fact)
 
 
@@ -207,8 +237,24 @@ def test_parcels_and_cancellation_are_noted_once() -> None:
     given(RETURNABLE, PLACEMENT_NOTED).when(note(CANCELLED)).then(CancellationNoted())
 
 
+def test_an_edit_is_noted_once_and_in_order() -> None:
+    given(RETURNABLE, PLACEMENT_NOTED).when(note(EDITED)).then(REVISION_NOTED)
+    later = replace(REVISION_NOTED, revision=2)
+    given(RETURNABLE, PLACEMENT_NOTED, later).when(note(EDITED)).then()
+
+
+def test_what_comes_back_is_what_the_edit_left() -> None:
+    """The lamp was dropped, of the mugs two are left, and the money is that of the edit."""
+    units = (Qty(line_id=MUGS, quantity=2), Qty(line_id=CARD, quantity=1))
+    parcel = replace(SHIPMENT_NOTED, lines=units), replace(DELIVERY_NOTED, lines=units)
+    edited = (PLACEMENT_NOTED, REVISION_NOTED, *parcel)
+    given(RETURNABLE, *edited).when(claim()).then(CLAIMED)
+    given(RETURNABLE, *edited).when(claim(wish(LAMP, 1))).rejected("exceeds_returnable")
+    assert returnable(*edited).paid() == (667 + 1000 + 120, 111 + 167 + 20)
+
+
 def test_facts_of_an_order_that_is_not_known_are_not_ours() -> None:
-    for fact in (SHIPPED, ARRIVED, CANCELLED, ISSUED, FAILED):
+    for fact in (EDITED, SHIPPED, ARRIVED, CANCELLED, ISSUED, FAILED):
         given(RETURNABLE).when(note(fact)).then()
 
 
