@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from services.notifications.domain.wording import tracking_link
-from services.notifications.readmodels.order_snippets import OrderSnippet
+from services.notifications.readmodels.order_snippets import OrderSnippet, edited
 from services.notifications.readmodels.return_policies import ReturnPolicyRow
 from shared.events.common import CaptureMode
 from shared.events.notifications import Locale
@@ -14,10 +14,13 @@ from shared.events.orders import (
     CaptureFailed,
     Delivered,
     DeliveryProof,
+    EditCause,
     LatePaymentReceived,
     OrderCancelled,
     OrderConfirmed,
+    OrderEdited,
     PaymentDeclined,
+    PaymentRequested,
     RefundFailed,
     RefundIssued,
     Shipped,
@@ -97,6 +100,8 @@ def context(
     locale: Locale,
 ) -> Context:
     """Everything that the templates of this event read (see templates/README.md), in language `locale`."""
+    if isinstance(event, OrderEdited):
+        order = edited(order, event)
     return {
         "shop": {"name": shop.name, "url": shop.url, "support_email": shop.support_email},
         "customer_name": opened.name,
@@ -156,12 +161,16 @@ def _of_event(event: Any, order: OrderSnippet, opened: Opened, shop: Shop) -> Co
     match event:
         case OrderConfirmed():
             return {"process_by": event.process_by}
+        case OrderEdited():
+            return {"total_before": event.total_before, "reverted": event.cause is EditCause.REVERT}
+        case PaymentRequested():
+            return {"amount": event.amount, "pay_by": event.expires_at, "pay_url": _pay_url(order, shop)}
         case PaymentDeclined():
             intent = order.intent(event.intent_id)
             return {
                 "amount": intent.amount if intent else order.totals.total,
                 "pay_by": intent.pay_by if intent else None,
-                "retry_url": f"{shop.url}/orders/{order.order_id}/pay",
+                "retry_url": _pay_url(order, shop),
             }
         case LatePaymentReceived():
             problem = f"LATE_{event.kind}"
@@ -182,6 +191,10 @@ def _of_event(event: Any, order: OrderSnippet, opened: Opened, shop: Shop) -> Co
             return {"reason": event.reason, "note": opened.note}
         case _:
             raise TypeError(f"nobody is written to about {type(event).__name__}")
+
+
+def _pay_url(order: OrderSnippet, shop: Shop) -> str:
+    return f"{shop.url}/orders/{order.order_id}/pay"
 
 
 def _parcel(event: Shipped | Delivered, order: OrderSnippet) -> Context:

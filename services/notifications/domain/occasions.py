@@ -7,10 +7,13 @@ from shared.events.common import RefundMethod
 from shared.events.orders import (
     CaptureFailed,
     Delivered,
+    IntentPurpose,
     LatePaymentReceived,
     OrderCancelled,
     OrderConfirmed,
+    OrderEdited,
     PaymentDeclined,
+    PaymentRequested,
     RefundFailed,
     RefundIssued,
     ShipmentMethod,
@@ -30,6 +33,8 @@ class Template(StrEnum):
     """The messages there are; the value names the files under templates/."""
 
     ORDER_CONFIRMATION = "order_confirmation"
+    ORDER_CHANGED = "order_changed"
+    PAYMENT_DUE = "payment_due"
     PAYMENT_FAILED = "payment_failed"
     PAYMENT_LATE = "payment_late"
     CANCELLED = "cancelled"
@@ -62,6 +67,8 @@ def _merchant(template: Template) -> Occasion:
 
 OCCASION_EVENTS: tuple[type, ...] = (
     OrderConfirmed,
+    OrderEdited,
+    PaymentRequested,
     PaymentDeclined,
     LatePaymentReceived,
     OrderCancelled,
@@ -82,6 +89,10 @@ def occasions(event: object) -> tuple[Occasion, ...]:
     match event:
         case OrderConfirmed():
             return _customer(Template.ORDER_CONFIRMATION), _merchant(Template.MERCHANT_SALE)
+        case OrderEdited():
+            return (_customer(Template.ORDER_CHANGED),)
+        case PaymentRequested(purpose=IntentPurpose.BALANCE):
+            return (_customer(Template.PAYMENT_DUE),)
         case PaymentDeclined(final=False):
             return (_customer(Template.PAYMENT_FAILED),)
         case LatePaymentReceived():

@@ -7,10 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from shared.domain import Sealed, key_of
-from shared.events.common import CaptureMode, Totals
+from shared.events.common import CaptureMode, Line, Totals
 from shared.events.envelope import Recorded
 from shared.events.orders import (
     OrderCancelled,
+    OrderEdited,
     OrderPlaced,
     PaymentAuthorized,
     PaymentCaptured,
@@ -92,24 +93,31 @@ def _placed(order_id: UUID, placed: OrderPlaced) -> OrderSnippet:
         name=placed.contact.name,
         email=placed.contact.email,
         address=placed.destination.address,
-        lines=tuple(
-            SnippetLine(
-                line_id=line.line_id,
-                sku=line.sku,
-                title=line.title,
-                quantity=line.quantity,
-                gross=line.gross,
-            )
-            for line in placed.lines
-        ),
+        lines=_lines(placed.lines),
         shipping_title=placed.shipping.title,
         totals=placed.totals,
         capture=placed.capture,
     )
 
 
+def edited(row: OrderSnippet, edit: OrderEdited) -> OrderSnippet:
+    """The order with the content that an edit gave it."""
+    return replace(row, lines=_lines(edit.lines), shipping_title=edit.shipping.title, totals=edit.totals)
+
+
+def _lines(lines: Sequence[Line]) -> tuple[SnippetLine, ...]:
+    return tuple(
+        SnippetLine(
+            line_id=line.line_id, sku=line.sku, title=line.title, quantity=line.quantity, gross=line.gross
+        )
+        for line in lines
+    )
+
+
 def _after(row: OrderSnippet, data: object) -> OrderSnippet:
     match data:
+        case OrderEdited() as edit:
+            return edited(row, edit)
         case PaymentRequested() as asked:
             intent = SnippetIntent(intent_id=asked.intent_id, amount=asked.amount, pay_by=asked.expires_at)
             return replace(row, intents=(*row.intents, intent))
@@ -140,6 +148,7 @@ ORDER_SNIPPETS = ReadModel(
     events=frozenset(
         {
             OrderPlaced,
+            OrderEdited,
             PaymentRequested,
             PaymentAuthorized,
             PaymentCaptured,

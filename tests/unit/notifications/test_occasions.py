@@ -7,21 +7,25 @@ import pytest
 
 from services.notifications.domain.occasions import OCCASION_EVENTS, Recipient, Template, occasions
 from shared.domain.ids import derive
-from shared.events.common import Breakdown, CancelReason, Qty, RefundMethod
+from shared.events.common import Breakdown, CancelReason, CaptureMode, Charge, Qty, RefundMethod, Totals
 from shared.events.orders import (
     CaptureFailed,
     DeclineCode,
     Delivered,
     DeliveryProof,
+    EditCause,
+    IntentPurpose,
     LatePaymentCause,
     LatePaymentKind,
     LatePaymentReceived,
     NextStep,
     OrderCancelled,
     OrderConfirmed,
+    OrderEdited,
     OrderPaid,
     PaymentBasis,
     PaymentDeclined,
+    PaymentRequested,
     ProcessingMode,
     RefundCause,
     RefundFailed,
@@ -47,6 +51,24 @@ CONFIRMED = OrderConfirmed(
     mode_reason="policy",
     next=NextStep.MANUAL,
     process_by=NOW,
+)
+EDITED = OrderEdited(
+    edit_id=ID,
+    revision=1,
+    cause=EditCause.STAFF,
+    lines=(),
+    shipping=Charge(method_id="post", title="Post", net=0, tax=0, gross=0),
+    total_before=1,
+    totals=Totals(items_net=0, items_tax=0, shipping_net=0, shipping_tax=0, discount=0, total=0),
+    raises_stock=False,
+)
+BALANCE = PaymentRequested(
+    intent_id=ID,
+    purpose=IntentPurpose.BALANCE,
+    amount=1,
+    capture=CaptureMode.ON_SHIP,
+    provider="sandbox",
+    expires_at=NOW,
 )
 DECLINED = PaymentDeclined(intent_id=ID, code=DeclineCode.DECLINED, attempt=1, final=False)
 LATE = LatePaymentReceived(
@@ -80,6 +102,8 @@ RECEIVED = ReturnReceived(order_id=ID, receipt_id=ID, location_id=ID, lines=(), 
 CUSTOMER, MERCHANT = Recipient.CUSTOMER, Recipient.MERCHANT
 TABLE: list[tuple[Any, list[tuple[str, Recipient]]]] = [
     (CONFIRMED, [("order_confirmation", CUSTOMER), ("merchant_sale", MERCHANT)]),
+    (EDITED, [("order_changed", CUSTOMER)]),
+    (BALANCE, [("payment_due", CUSTOMER)]),
     (DECLINED, [("payment_failed", CUSTOMER)]),
     (LATE, [("payment_late", CUSTOMER), ("payment_alert", MERCHANT)]),
     (CAPTURE_FAILED, [("payment_alert", MERCHANT)]),
@@ -93,6 +117,8 @@ TABLE: list[tuple[Any, list[tuple[str, Recipient]]]] = [
     (RECEIVED, [("return_received", CUSTOMER)]),
 ]
 SILENT: list[Any] = [
+    replace(BALANCE, purpose=IntentPurpose.ORDER),
+    replace(BALANCE, purpose=IntentPurpose.REAUTHORIZATION),
     replace(DECLINED, final=True),
     replace(CAPTURE_FAILED, final=False),
     replace(SHIPPED, method=ShipmentMethod.PICKUP),

@@ -15,11 +15,13 @@ from shared.store.todo import Kind, Wanted
 from shared.testing.scenario import NOW
 from tests.unit.notifications.test_occasions import (
     APPROVED,
+    BALANCE,
     CANCELLED,
     CAPTURE_FAILED,
     CONFIRMED,
     DECLINED,
     DELIVERED,
+    EDITED,
     ISSUED,
     LATE,
     RECEIVED,
@@ -32,6 +34,8 @@ ORDER = derive("test", "order")
 RETURN = derive("test", "return")
 OF_ORDERS = (
     CONFIRMED,
+    EDITED,
+    BALANCE,
     DECLINED,
     LATE,
     CAPTURE_FAILED,

@@ -56,6 +56,9 @@ CONTEXT: dict[str, Any] = {
     "payment": {"method_label": "Visa 4242", "status": "authorized", "charged_when_shipped": True},
     "account_url": "https://shop.example/account",
     "return_policy": "30 days, no questions asked.",
+    "total_before": 200_000,
+    "reverted": True,
+    "pay_url": "https://shop.example/pay/1",
     "retry_url": "https://shop.example/pay/1",
     "amount": 123_930,
     "pay_by": datetime(2026, 1, 5, 9, 30, tzinfo=UTC),
@@ -87,6 +90,8 @@ FILES = sorted(path for path in TEMPLATES.glob("*/*.txt"))
 BARE: dict[str, Any] = {
     **CONTEXT,
     "refund": None,
+    "total_before": 1,
+    "reverted": False,
     "released": False,
     "captured": False,
     "pay_by": None,
@@ -117,7 +122,8 @@ def test_every_template_renders_with_text_and_escaped_html(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_template_renders_with_what_is_optional_left_out(path: Path) -> None:
     refund = CONTEXT["refund"] if path.stem in {"refund_issued", "refund_problem"} else None
-    mail = render(path.stem, path.parent.name, {**BARE, "refund": refund})
+    pay_by = CONTEXT["pay_by"] if path.stem == "payment_due" else None
+    mail = render(path.stem, path.parent.name, {**BARE, "refund": refund, "pay_by": pay_by})
     assert "None" not in mail.subject + mail.text + mail.html
 
 

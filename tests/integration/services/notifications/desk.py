@@ -4,6 +4,7 @@ import base64
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -34,6 +35,7 @@ from shared.events.orders import (
     CaptureFailed,
     Delivered,
     DeliveryProof,
+    EditCause,
     IntentPurpose,
     LatePaymentCause,
     LatePaymentKind,
@@ -41,6 +43,7 @@ from shared.events.orders import (
     NextStep,
     OrderCancelled,
     OrderConfirmed,
+    OrderEdited,
     OrderPlaced,
     OrderSource,
     PaymentAuthorized,
@@ -168,7 +171,26 @@ class Order:
         shipment = uuid4()
         parcel = (ShippedLine(line_id=MUG, sku="MUG", quantity=1, stock_tracked=True),)
         refund: dict[str, Any] = {"refund_id": uuid4(), "amount": 1_200}
+        placed = self._placed()
         self.tell(
+            OrderEdited(
+                edit_id=uuid4(),
+                revision=1,
+                cause=EditCause.STAFF,
+                lines=(_line(MUG, "MUG", "Mug & saucer", 4, 1_200), placed.lines[1]),
+                shipping=placed.shipping,
+                total_before=placed.totals.total,
+                totals=replace(placed.totals, items_net=5_500, items_tax=1_100, total=7_080),
+                raises_stock=True,
+            ),
+            PaymentRequested(
+                intent_id=uuid4(),
+                purpose=IntentPurpose.BALANCE,
+                amount=2_400,
+                capture=placed.capture,
+                provider="sandbox",
+                expires_at=self.at + timedelta(days=7),
+            ),
             PaymentDeclined(
                 intent_id=self.intent_id, code=PaymentDeclineCode.DECLINED, attempt=1, final=False
             ),

@@ -104,6 +104,10 @@ async def test_every_occasion_has_its_mail(desk: Desk, tmp_path: Path) -> None:
     assert "Thirty days." in bodies["shipped"]
     assert "royalmail.com" in bodies["shipped"]
     assert "You get 34.80 GBP back" in bodies["cancelled"]
+    assert "4 x Mug & saucer (MUG): 48.00 GBP" in bodies["order_changed"]
+    assert "The total was 46.80 GBP before." in bodies["order_changed"]
+    assert "If something is left to pay, we write to you about it." in bodies["order_changed"]
+    assert "24.00 GBP is left to pay for your order." in bodies["payment_due"]
     assert NOTE in bodies["return_declined"]
     assert "within 10 days" in bodies["return_received"]
 
@@ -248,7 +252,7 @@ async def test_history_is_told_and_not_mailed(desk: Desk, mail: Mail) -> None:
     await desk.hear(before.everything_else())
     await desk.worker.run_due()
     assert "order_confirmation" not in {each.template for each in await desk.outcomes()}
-    assert (await summary(mail))["total"] == 12
+    assert (await summary(mail))["total"] == 14
 
 
 async def test_settings_may_name_another_beginning(make_database: MakeDatabase, mail: Mail) -> None:

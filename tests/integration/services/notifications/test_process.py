@@ -70,7 +70,7 @@ async def test_mails_what_it_hears_and_logs_nothing_personal(
             return all(
                 line in metrics
                 for line in (
-                    'orderflow_messages{status="SENT"} 15.0',
+                    'orderflow_messages{status="SENT"} 17.0',
                     'orderflow_messages{status="BOUNCED"} 1.0',
                 )
             )
@@ -82,7 +82,7 @@ async def test_mails_what_it_hears_and_logs_nothing_personal(
             await until(done, what="every mail is sent or bounced")
             assert (await http.get("/livez")).status_code == 200
         assert process.returncode == 0
-    assert await summary(mail) == {"total": 15, "distinct": 15, "resent": 0}
+    assert await summary(mail) == {"total": 17, "distinct": 17, "resent": 0}
     written = log.read_text()
     assert "started" in written
     for words in (*PERSONAL, "bounce@example.com"):
