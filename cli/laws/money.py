@@ -12,6 +12,7 @@ from shared.events.orders import (
     LatePaymentReceived,
     OrderCancelled,
     OrderCompleted,
+    OrderEdited,
     OrderPlaced,
     PaymentAuthorized,
     PaymentCaptured,
@@ -179,7 +180,8 @@ class AuthorizationsAreUsedUp(_IntentLaw):
 
 @dataclass(slots=True)
 class _Account:
-    """One order's end in money. `given_up`: refunds that cannot be paid and wait for a person."""
+    """One order's end in money. `given_up`: refunds that cannot be paid and wait for a person; `of_edits`:
+    refunds of what an edit made cheaper."""
 
     total: int = 0
     captured: int = 0
@@ -187,6 +189,7 @@ class _Account:
     paid_back: int = 0
     edited: int = 0
     asked: dict[UUID, int] = field(default_factory=dict)
+    of_edits: set[UUID] = field(default_factory=set)
     given_up: dict[UUID, int] = field(default_factory=dict)
     completed: bool = False
 
@@ -194,13 +197,13 @@ class _Account:
 class EndedOrdersAreSquare(_IntentLaw):
     """L8: a cancelled order keeps no money and holds none, a completed order was paid exactly its total.
 
-    Money of a cancelled order whose refund the provider refuses for good is a person's to pay back; it counts
-    as open there, not as kept.
+    Money of a cancelled order, or of an edit, whose refund the provider refuses for good is a person's to pay
+    back; it counts as open there, not as kept.
     """
 
     number = "L8"
-    claim = "cancelled: balance 0 and nothing authorized; completed: captured - edit refunds = total"
-    listens = (*_IntentLaw.listens, OrderPlaced, RefundRequested, RefundIssued, RefundFailed)
+    claim = "cancelled: balance 0 and nothing authorized; completed: captured - edit refunds = last total"
+    listens = (*_IntentLaw.listens, OrderPlaced, OrderEdited, RefundRequested, RefundIssued, RefundFailed)
 
     def __init__(self) -> None:
         super().__init__()
@@ -210,15 +213,17 @@ class EndedOrdersAreSquare(_IntentLaw):
         super().see(event)
         account = self._accounts[order_of(event)]
         match event.data:
-            case OrderPlaced(totals=totals):
+            case OrderPlaced(totals=totals) | OrderEdited(totals=totals):
                 account.total = totals.total
             case PaymentCaptured(amount=amount):
                 account.captured += amount
             case LatePaymentReceived(kind=LatePaymentKind.CAPTURED, amount=amount):
                 account.late += amount
-            case RefundRequested(refund_id=refund, amount=amount):
+            case RefundRequested(refund_id=refund, amount=amount, cause=cause):
                 account.asked[refund] = amount
                 account.given_up.pop(refund, None)
+                if cause is RefundCause.EDIT:
+                    account.of_edits.add(refund)
             case RefundIssued(refund_id=refund, amount=amount, cause=cause):
                 account.paid_back += amount
                 account.edited += amount if cause is RefundCause.EDIT else 0
@@ -231,7 +236,8 @@ class EndedOrdersAreSquare(_IntentLaw):
     def finish(self) -> None:
         for order, place in self._ended.items():
             account = self._accounts[order]
-            kept = account.captured - account.edited
+            open_edits = sum(account.given_up.get(refund, 0) for refund in account.of_edits)
+            kept = account.captured - account.edited - open_edits
             if account.completed:
                 if kept != account.total:
                     self.blame(f"order {order}", f"{kept} paid of {account.total}", place)

@@ -14,6 +14,7 @@ from shared.events.orders import (
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
+    OrderEdited,
     OrderPlaced,
     OrderProcessingStarted,
     OrderStockSecured,
@@ -28,21 +29,23 @@ class SumsAddUp(Law):
     """L12: what the buyer saw is what was ordered, and its lines and shipping add up to the total."""
 
     number = "L12"
-    claim = "lines + shipping = total in checkout and order; both have the same totals"
-    listens = (CartCheckedOut, OrderPlaced)
+    claim = "lines + shipping = total in checkout, order and edit; the first two have the same totals"
+    listens = (CartCheckedOut, OrderPlaced, OrderEdited)
 
     def __init__(self) -> None:
         super().__init__()
         self._other: dict[UUID, tuple[Totals, Place]] = {}
 
     def see(self, event: Recorded[Any]) -> None:
-        data: CartCheckedOut | OrderPlaced = event.data
+        data: CartCheckedOut | OrderPlaced | OrderEdited = event.data
         total = data.totals
         gross = sum(line.gross for line in data.lines) + data.shipping.gross
         parts = total.items_net + total.items_tax + total.shipping_net + total.shipping_tax
         if gross != total.total or parts != total.total:
             told = f"lines and shipping give {gross}, the totals' parts {parts}, the total is {total.total}"
             self.blame(event.stream, told, event)
+        if isinstance(data, OrderEdited):
+            return
         order = data.order_id if isinstance(data, CartCheckedOut) else order_of(event)
         other, place = self._other.pop(order, (None, None))
         if other is None:

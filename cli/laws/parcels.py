@@ -12,7 +12,10 @@ from shared.events.envelope import Recorded
 from shared.events.orders import (
     CaptureFailed,
     CaptureRequested,
+    FulfillmentHeld,
+    FulfillmentHoldReleased,
     OrderCancelled,
+    OrderEdited,
     OrderPlaced,
     PaymentCaptured,
     PaymentRequested,
@@ -39,7 +42,7 @@ class UnitsStayInBounds(Law):
 
     number = "L6"
     claim = "per line, shipped <= ordered; refunded <= returned <= shipped"
-    listens = (OrderPlaced, Shipped, RefundIssued, ReturnReceived)
+    listens = (OrderPlaced, OrderEdited, Shipped, RefundIssued, ReturnReceived)
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,9 +50,11 @@ class UnitsStayInBounds(Law):
 
     def see(self, event: Recorded[Any]) -> None:
         match event.data:
-            case OrderPlaced(lines=lines):
-                for line in lines:
-                    self._lines[order_of(event)][line.line_id].ordered += line.quantity
+            case OrderPlaced(lines=lines) | OrderEdited(lines=lines):
+                wanted = {line.line_id: line.quantity for line in lines}
+                known = self._lines[order_of(event)]
+                for line_id in known.keys() | wanted.keys():
+                    known[line_id].ordered = wanted.get(line_id, 0)
             case Shipped(lines=parcel):
                 for gone in parcel:
                     units = self._lines[order_of(event)][gone.line_id]
@@ -122,13 +127,14 @@ class _Parcels:
 class ShippedIsCharged(Law):
     """L16: nothing ships after a cancellation, and what ships is asked to be paid in the same decision.
 
-    Events of one decision follow each other with one time and one cause.
+    Events of one decision follow each other with one time and one cause. An edit changes what is owed.
     """
 
     number = "L16"
     claim = "no Shipped after OrderCancelled; a parcel's money is requested with it"
     listens = (
         OrderPlaced,
+        OrderEdited,
         Shipped,
         OrderCancelled,
         CaptureRequested,
@@ -151,8 +157,10 @@ class ShippedIsCharged(Law):
         parcels = self._parcels.get(order)
         match data:
             case OrderPlaced():
-                lines = {line.line_id: (line.gross, line.quantity, 0) for line in data.lines}
-                self._parcels[order] = _Parcels(data.shipping.gross, data.totals.total, lines)
+                self._parcels[order] = _Parcels(data.shipping.gross, data.totals.total, _wanted(data))
+            case OrderEdited() if parcels is not None:
+                parcels.shipping, parcels.total = data.shipping.gross, data.totals.total
+                parcels.lines = _wanted(data)
             case OrderCancelled():
                 self._cancelled.add(order)
                 self._parcels.pop(order, None)
@@ -203,4 +211,40 @@ class ShippedIsCharged(Law):
             self._blame_owed(order)
 
 
-LAWS: tuple[type[Law], ...] = (UnitsStayInBounds, ShippedIsCharged)
+def _wanted(data: OrderPlaced | OrderEdited) -> dict[UUID, tuple[int, int, int]]:
+    """The lines of an order of which nothing left: an order is edited only before its first parcel."""
+    return {line.line_id: (line.gross, line.quantity, 0) for line in data.lines}
+
+
+class HeldStays(Law):
+    """L16: nothing ships while a hold covers it, and each hold is released at most once."""
+
+    number = "L16"
+    claim = "no Shipped while a hold covers its lines; each hold is placed and released once"
+    listens = (FulfillmentHeld, FulfillmentHoldReleased, Shipped)
+    needs_rest = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open: dict[UUID, dict[UUID, tuple[UUID, ...]]] = {}
+        self._known: set[UUID] = set()
+
+    def see(self, event: Recorded[Any]) -> None:
+        order = order_of(event)
+        holds = self._open.get(order, {})
+        match event.data:
+            case FulfillmentHeld(hold_id=hold, line_ids=lines):
+                if hold in self._known:
+                    self.blame(f"hold {hold}", "is placed a second time", event)
+                self._known.add(hold)
+                self._open[order] = {**holds, hold: lines}
+            case FulfillmentHoldReleased(hold_id=hold):
+                if holds.pop(hold, None) is None:
+                    self.blame(f"hold {hold}", "is released and was not open", event)
+            case Shipped(lines=parcel):
+                gone = {line.line_id for line in parcel}
+                if any(not lines or gone & set(lines) for lines in holds.values()):
+                    self.blame(f"order {order}", "a parcel left under a hold", event)
+
+
+LAWS: tuple[type[Law], ...] = (UnitsStayInBounds, ShippedIsCharged, HeldStays)

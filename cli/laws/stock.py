@@ -19,7 +19,7 @@ from shared.domain import key_of
 from shared.events.common import PlacedQty
 from shared.events.envelope import Recorded
 from shared.events.inventory import StockDeducted, StockReleased, StockReserved, StockRestocked
-from shared.events.orders import OrderCancelled, OrderPlaced, Shipped
+from shared.events.orders import OrderCancelled, OrderEdited, OrderPlaced, Shipped
 from shared.events.returns import Disposition, ReturnReceived
 
 K = TypeVar("K")
@@ -147,7 +147,15 @@ class ReservationsSettle(Law):
 
     number = "L3"
     claim = "reserved - released - deducted = live >= 0, and 0 once cancelled or fully shipped"
-    listens = (StockReserved, StockReleased, StockDeducted, OrderPlaced, Shipped, OrderCancelled)
+    listens = (
+        StockReserved,
+        StockReleased,
+        StockDeducted,
+        OrderPlaced,
+        OrderEdited,
+        Shipped,
+        OrderCancelled,
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -167,7 +175,7 @@ class ReservationsSettle(Law):
                     if left < 0:
                         subject = f"order {order}, line {line.line_id}"
                         self.blame(subject, f"{-left} units let go that were not reserved", event)
-            case OrderPlaced(lines=ordered):
+            case OrderPlaced(lines=ordered) | OrderEdited(lines=ordered):
                 self._to_ship[order] = sum(line.quantity for line in ordered)
             case Shipped(lines=parcel):
                 left = self._to_ship.get(order, 0) - sum(line.quantity for line in parcel)
@@ -222,7 +230,7 @@ class ReturnedIsRestocked(Law):
 
     number = "L5"
     claim = "per receipt, received = restocked; per shipment line, reversed <= shipped"
-    listens = (OrderPlaced, ReturnReceived, StockRestocked, StockDeducted)
+    listens = (OrderPlaced, OrderEdited, ReturnReceived, StockRestocked, StockDeducted)
 
     def __init__(self) -> None:
         super().__init__()
@@ -232,7 +240,7 @@ class ReturnedIsRestocked(Law):
 
     def see(self, event: Recorded[Any]) -> None:
         match event.data:
-            case OrderPlaced(lines=lines):
+            case OrderPlaced(lines=lines) | OrderEdited(lines=lines):
                 order = order_of(event)
                 self._untracked |= {(order, line.line_id) for line in lines if not line.stock_tracked}
             case ReturnReceived(resolves_receipt_id=None) as received:

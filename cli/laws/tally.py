@@ -10,11 +10,13 @@ from shared.events.cart import CartCheckedOut, CartMerged
 from shared.events.common import CancelReason
 from shared.events.envelope import Recorded
 from shared.events.orders import (
+    EditCause,
     IntentPurpose,
     LatePaymentReceived,
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
+    OrderEdited,
     OrderPlaced,
     OrderProcessingStarted,
     PaymentAuthorized,
@@ -43,6 +45,9 @@ COUNTED = (
     "declined",
     "out_of_stock",
     "parcels",
+    "edits",
+    "edits_taken_back",
+    "balances_asked",
     "captured_in_parts",
     "authorized_anew",
     "paid_after_a_decline",
@@ -98,6 +103,10 @@ class Tally:
                 self._counts["parcels"] += 1
                 if not last:
                     self._in_parcels.add(order_of(event))
+            case OrderEdited(cause=cause):
+                self._counts["edits_taken_back" if cause is EditCause.REVERT else "edits"] += 1
+            case PaymentRequested(purpose=IntentPurpose.BALANCE):
+                self._counts["balances_asked"] += 1
             case PaymentRequested(purpose=IntentPurpose.REAUTHORIZATION):
                 self._counts["authorized_anew"] += 1
             case PaymentDeclined(final=False):

@@ -14,7 +14,7 @@ from cli.laws.coupons import CouponsAreUsed
 from cli.laws.mail import OccasionsAreAnswered, SentOnce
 from cli.laws.money import AuthorizationsAreUsedUp, EndedOrdersAreSquare, NoMoreBackThanTaken
 from cli.laws.orders import CheckoutIsOrder, OrdersEnd, StockIsAnswered, SumsAddUp
-from cli.laws.parcels import ShippedIsCharged, UnitsStayInBounds
+from cli.laws.parcels import HeldStays, ShippedIsCharged, UnitsStayInBounds
 from cli.laws.provider import OnePaymentOneOrder
 from cli.laws.refunds import GrantsArePaid, TwoApproveMuch
 from cli.laws.stock import AccountedFor, OnHand, ReservationsSettle, ReturnedIsRestocked, ShippedIsDeducted
@@ -44,10 +44,13 @@ from shared.events.inventory import (
 from shared.events.notifications import MessageSent
 from shared.events.orders import (
     CaptureRequested,
+    FulfillmentHeld,
+    FulfillmentHoldReleased,
     LatePaymentReceived,
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
+    OrderEdited,
     OrderPlaced,
     OrderStockSecured,
     PaymentAuthorized,
@@ -64,6 +67,7 @@ from tests.unit.laws.world import (
     COUPON,
     MUG,
     START,
+    TIN,
     World,
     entries,
     intent,
@@ -193,6 +197,41 @@ def completed_unpaid(world: World) -> Event:
     return world.one(OrderCompleted)
 
 
+def edited_and_unpaid(world: World) -> Event:
+    world.change(world.one(OrderEdited, n=1), totals=world.one(OrderEdited).data.totals)
+    return world.one(OrderCompleted)
+
+
+def shipped_what_an_edit_dropped(world: World) -> Event:
+    taken_back = world.one(OrderEdited, n=1)
+    world.change(taken_back, lines=taken_back.data.lines[:1])
+    return world.one(Shipped, n=1)
+
+
+def edit_with_a_wrong_sum(world: World) -> Event:
+    edit = world.one(OrderEdited)
+    return world.change(edit, lines=edit.data.lines[:1])
+
+
+def shipped_under_a_hold(world: World) -> Event:
+    world.drop(world.one(FulfillmentHoldReleased))
+    return world.one(Shipped)
+
+
+def shipped_a_held_line(world: World) -> Event:
+    world.drop(world.one(FulfillmentHoldReleased))
+    world.change(world.one(FulfillmentHeld), line_ids=(TIN,))
+    return world.one(Shipped, n=1)
+
+
+def released_a_hold_twice(world: World) -> Event:
+    return world.repeat(world.one(FulfillmentHoldReleased))
+
+
+def held_a_second_time(world: World) -> Event:
+    return world.repeat(world.one(FulfillmentHeld))
+
+
 def captured_beyond(world: World) -> Event:
     return world.change(world.one(PaymentCaptured, GOOD, 1), amount=351)
 
@@ -283,12 +322,12 @@ def use_given_back_twice(world: World) -> Event:
 
 
 def stock_unanswered(world: World) -> Event:
-    world.drop(world.one(StockReservationRejected))
+    world.drop(world.one(StockReservationRejected, NONE))
     return world.one(OrderPlaced, NONE)
 
 
 def stock_answered_late(world: World) -> Event:
-    return world.move(world.one(StockReservationRejected), START + timedelta(hours=3))
+    return world.move(world.one(StockReservationRejected, NONE), START + timedelta(hours=3))
 
 
 def never_ended(world: World) -> Event:
@@ -360,6 +399,7 @@ CASES = (
     Case("restocked twice", ReturnedIsRestocked, restocked_again, Kind.DUPLICATED),
     Case("taken back more than left", ReturnedIsRestocked, taken_back_too_much, Kind.DUPLICATED),
     Case("shipped more than ordered", UnitsStayInBounds, shipped_too_much),
+    Case("shipped what an edit dropped", UnitsStayInBounds, shipped_what_an_edit_dropped),
     Case("refunded more than returned", UnitsStayInBounds, refunded_more_than_returned),
     Case("refunded a claim", UnitsStayInBounds, refunded_a_claim),
     Case("returned more than shipped", UnitsStayInBounds, returned_more_than_shipped),
@@ -368,6 +408,7 @@ CASES = (
     Case("late money kept", EndedOrdersAreSquare, late_money_kept, Kind.LOST),
     Case("cancelled and still authorized", EndedOrdersAreSquare, hold_kept, Kind.LOST),
     Case("completed unpaid", EndedOrdersAreSquare, completed_unpaid),
+    Case("completed below the last edit's total", EndedOrdersAreSquare, edited_and_unpaid),
     Case("captured more than authorized", AuthorizationsAreUsedUp, captured_beyond),
     Case("voided what was captured", AuthorizationsAreUsedUp, voided_what_was_captured),
     Case("neither captured nor voided", AuthorizationsAreUsedUp, hold_kept),
@@ -381,6 +422,7 @@ CASES = (
     Case("the same person twice", TwoApproveMuch, same_person_twice),
     Case("order with other totals", SumsAddUp, other_totals),
     Case("wrong sum", SumsAddUp, wrong_sum),
+    Case("edit with a wrong sum", SumsAddUp, edit_with_a_wrong_sum),
     Case("checkout without order", CheckoutIsOrder, checkout_lost, Kind.LOST),
     Case("order without checkout", CheckoutIsOrder, placed_twice, Kind.DUPLICATED),
     Case("coupon used without a checkout", CouponsAreUsed, used_without_checkout, Kind.DUPLICATED),
@@ -396,6 +438,10 @@ CASES = (
     Case("shipped after cancellation", ShippedIsCharged, shipped_after_cancellation),
     Case("shipped and not charged", ShippedIsCharged, shipped_uncharged),
     Case("charged too little", ShippedIsCharged, charged_too_little),
+    Case("shipped under a hold", HeldStays, shipped_under_a_hold),
+    Case("shipped a held line", HeldStays, shipped_a_held_line),
+    Case("hold released twice", HeldStays, released_a_hold_twice),
+    Case("hold placed twice", HeldStays, held_a_second_time),
     Case("one payment, two orders", OnePaymentOneOrder, payment_of_another, Kind.DUPLICATED),
     Case("message sent twice", SentOnce, sent_twice, Kind.DUPLICATED),
     Case("nobody was written to", OccasionsAreAnswered, occasion_missed, Kind.LOST),

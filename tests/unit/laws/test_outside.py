@@ -22,12 +22,15 @@ from shared.events.notifications import MessageSent
 from shared.events.orders import (
     LatePaymentKind,
     LatePaymentReceived,
+    OrderEdited,
     OrderPlaced,
     PaymentCaptured,
     PaymentVoided,
+    RefundCause,
     RefundFailed,
     RefundFailureCode,
     RefundIssued,
+    RefundRequested,
     VoidCause,
 )
 from shared.events.orphan_payments import (
@@ -46,6 +49,7 @@ from tests.unit.laws.world import (
     MUG,
     START,
     World,
+    breakdown,
     intent,
     judged,
     order,
@@ -348,6 +352,31 @@ class TestExcuses:
         missing = [v for v in judged(world.events, ledger=ledger) if v.law != "L17"]
         assert missing == []
 
+    def test_an_edits_refund_that_is_refused_for_good_is_a_persons_to_pay(self) -> None:
+        world = the_day()
+        edit = world.one(OrderEdited, n=1)
+        world.change(edit, totals=replace(edit.data.totals, items_net=450, total=500))
+        assert [v.law for v in judged(world.events) if v.law == "L8"] == ["L8"]
+        asked = RefundRequested(
+            refund_id=refund("edit"),
+            amount=100,
+            breakdown=breakdown(100),
+            cause=RefundCause.EDIT,
+            ref_id=edit.data.edit_id,
+            allocations=(),
+            attempt=1,
+        )
+        failed = RefundFailed(
+            refund_id=refund("edit"),
+            amount=100,
+            code=RefundFailureCode.PROVIDER_REFUSED,
+            retryable=False,
+            attempt=5,
+        )
+        world.add(edit.stream, asked)
+        world.add(edit.stream, failed)
+        assert [v for v in judged(world.events) if v.law == "L8"] == []
+
     def test_money_authorized_late_is_let_go_as_late(self) -> None:
         world = the_day()
         late = world.one(LatePaymentReceived)
@@ -419,6 +448,9 @@ def test_the_tally_of_the_day() -> None:
         "declined": 0,
         "out_of_stock": 1,
         "parcels": 2,
+        "edits": 1,
+        "edits_taken_back": 1,
+        "balances_asked": 1,
         "captured_in_parts": 1,
         "authorized_anew": 0,
         "paid_after_a_decline": 0,

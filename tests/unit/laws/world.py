@@ -1,7 +1,7 @@
 """A small day of a shop as bare events, and the means to spoil it: change, drop or add single events.
 
-Three orders: one in two parcels with a return and its refund, one cancelled with money that came late, one
-for which there is no stock.
+Three orders: one in two parcels with a return and its refund, edited before to no effect, one cancelled with
+money that came late, one for which there is no stock.
 """
 
 import random
@@ -49,6 +49,7 @@ from shared.events.envelope import SYSTEM, Recorded, event_id
 from shared.events.inventory import (
     RefusedLine,
     RejectionCode,
+    RejectionPhase,
     ReleaseCause,
     RestockedLine,
     RestockedTo,
@@ -65,6 +66,10 @@ from shared.events.orders import (
     CaptureRequested,
     Delivered,
     DeliveryProof,
+    EditCause,
+    FulfillmentHeld,
+    FulfillmentHoldReleased,
+    HoldReason,
     IntentPurpose,
     LatePaymentCause,
     LatePaymentKind,
@@ -73,6 +78,7 @@ from shared.events.orders import (
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
+    OrderEdited,
     OrderPaid,
     OrderPlaced,
     OrderProcessingStarted,
@@ -388,6 +394,7 @@ def _delivered(world: World, name: str) -> None:
             process_by=LATER,
         ),
     )
+    _edited_in_vain(world, name)
     world.add(stream, OrderProcessingStarted(mode=ProcessingMode.MANUAL, gate=()))
     _parcel(world, name, "p1", 250, (MUG, "mug", 2))
     _parcel(world, name, "p2", 350, (MUG, "mug", 1), (TIN, "tin", 1))
@@ -398,6 +405,49 @@ def _delivered(world: World, name: str) -> None:
         )
         world.add(stream, arrived)
     world.add(stream, OrderCompleted(delivered_units=4, lost_units=0))
+
+
+def _edited_in_vain(world: World, name: str) -> None:
+    """One mug more, for which there is no stock."""
+    stream, hold = f"order-{order(name)}", ids.derive("hold", name)
+    edit = OrderEdited(
+        edit_id=ids.derive("edit", name, 1),
+        revision=1,
+        cause=EditCause.STAFF,
+        lines=(line(MUG, "mug", 4, 100), LINES[1]),
+        shipping=SHIPPING,
+        total_before=600,
+        totals=replace(TOTALS, items_net=650, total=700),
+        raises_stock=True,
+    )
+    world.add(
+        stream, edit, FulfillmentHeld(hold_id=hold, reason=HoldReason.AWAITING_PAYMENT, review_by=LATER)
+    )
+    world.add(
+        f"reservation-{order(name)}",
+        StockReservationRejected(
+            order_id=order(name),
+            revision=1,
+            phase=RejectionPhase.REVISION,
+            code=RejectionCode.OUT_OF_STOCK,
+            lines=(RefusedLine(line_id=MUG, sku="mug", requested=4, available=3),),
+        ),
+    )
+    reverted = replace(
+        edit,
+        edit_id=ids.derive("edit", name, 2),
+        revision=2,
+        cause=EditCause.REVERT,
+        reverts_edit_id=edit.edit_id,
+        lines=LINES,
+        total_before=700,
+        totals=TOTALS,
+        raises_stock=False,
+    )
+    released = FulfillmentHoldReleased(
+        hold_id=hold, reason=HoldReason.AWAITING_PAYMENT, cause="EDIT_REVERTED", next=NextStep.MANUAL
+    )
+    world.add(stream, reverted, released)
 
 
 def _parcel(world: World, name: str, parcel: str, amount: int, *units: tuple[UUID, str, int]) -> None:
