@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from cli.simulate.editing import edit
 from cli.simulate.outside import Provider
 from cli.simulate.people import PATIENCE_S, Acknowledged, Denied, Person
 from shared.domain.ids import derive
@@ -124,9 +125,14 @@ class Shop:
                 await self._cancel(buyer, here)
             await paying
         order = await buyer.until("orders", here, lambda seen: seen["order_status"] != "PLACED")
+        others: list[asyncio.Task[None]] = []
         if order["order_status"] == "CONFIRMED":
-            await self._fulfil(buyer, here)
+            others.append(self.simulation.spawn(self._edit(buyer, here)))
+            if self.chance.random() < 0.7:
+                await others[0]
+            others.append(self.simulation.spawn(self._fulfil(buyer, here)))
         order = await self._until_ended(buyer, here)
+        await asyncio.gather(*others)
         if order["order_status"] == "COMPLETED":
             await self._after_sale(buyer, order)
         return UUID(order_id)
@@ -300,6 +306,40 @@ class Shop:
                 self.simulation.tell(buyer.name, f"confirmation: {error!r}")
                 await asyncio.sleep(pause)
 
+    async def _edit(self, buyer: Person, here: str) -> None:
+        """Now and then somebody wants other units; most buyers pay what these cost more, some never do."""
+        editor = self.chance.choice((None, None, buyer, self.clerk))
+        if editor is None:
+            return
+        if self.chance.random() < 0.3:
+            await self._capture(here)
+        if not await edit(editor, here, self.skus):
+            return
+        if self.chance.random() < 0.8 and await self._owes(buyer, here):
+            (card,) = self.chance.choices((GOOD_CARD, *CARDS), (10, *CARDS.values()))
+            try:
+                await self._confirm(buyer, here, card)
+            except Denied as denial:
+                self.simulation.tell(buyer.name, f"cannot pay: {denial.code}")
+        await buyer.until("orders", here, lambda seen: not seen["edit_pending"])
+
+    async def _capture(self, here: str) -> None:
+        """Take the money before anything ships."""
+        order = await self.manager.call("orders", "GET", here)
+        wish = {"request_id": str(derive("simulated capture", here)), "amount": order["totals"]["total"]}
+        try:
+            await self.manager.call("orders", "POST", f"{here}/captures", wish)
+        except Denied as denial:
+            self.simulation.tell("manager", f"cannot capture: {denial.code}")
+
+    async def _owes(self, buyer: Person, here: str) -> bool:
+        """Whether the edit has the buyer asked for money, once that is known."""
+
+        def known(seen: Any) -> bool:
+            return not seen["edit_pending"] or _open_intent(seen) is not None
+
+        return bool((await buyer.until("orders", here, known))["edit_pending"])
+
     async def _fulfil(self, buyer: Person, here: str) -> None:
         """Pack, ship in one or two parcels, deliver; or the buyer cancels first."""
         await asyncio.sleep(self.chance.uniform(0, 30))
@@ -317,26 +357,42 @@ class Shop:
         def ended(seen: Any) -> bool:
             return seen["order_status"] in ENDED
 
-        with suppress(TimeoutError):
-            return await buyer.until("orders", here, ended, within_s=LONG_PAUSE_S)
-        try:
-            await self._confirm(buyer, here, GOOD_CARD)
-        except Denied as denial:
-            self.simulation.tell(buyer.name, f"cannot pay: {denial.code}")
+        for _ in range(round(PATIENCE_S / LONG_PAUSE_S)):
+            with suppress(TimeoutError):
+                return await buyer.until("orders", here, ended, within_s=LONG_PAUSE_S)
+            try:
+                await self._confirm(buyer, here, GOOD_CARD)
+            except Denied as denial:
+                self.simulation.tell(buyer.name, f"cannot pay: {denial.code}")
         return await buyer.until("orders", here, ended)
 
     async def _ship(self, here: str) -> None:
-        try:
-            await self.clerk.call("orders", "POST", f"{here}/processing")
-        except Denied as denial:
-            self.simulation.tell("clerk", f"cannot process: {denial.code}")
-            return
-        order = await self.clerk.until(
-            "orders", here, lambda seen: bool(seen["fulfillments"]) or seen["order_status"] in ENDED
-        )
-        if not order["fulfillments"]:
-            return
-        fulfillment = order["fulfillments"][0]
+        """Process and ship what is not held; an edit on the way has the rest packed anew."""
+
+        def ready(seen: Any) -> bool:
+            return seen["order_status"] in ENDED or (
+                not seen["edit_pending"]
+                and not seen["holds"]
+                and (seen["order_status"] == "CONFIRMED" or bool(_open_fulfillments(seen)))
+            )
+
+        for _ in range(5):
+            order = await self.clerk.until("orders", here, ready)
+            try:
+                if order["order_status"] == "CONFIRMED":
+                    await self.clerk.call("orders", "POST", f"{here}/processing")
+                elif open_ := _open_fulfillments(order):
+                    await self._hand_over(here, open_[0])
+                    return
+                else:
+                    return
+            except Denied as denial:
+                self.simulation.tell("clerk", f"cannot ship: {denial.code}")
+                if denial.code not in ("on_hold", "stock_not_secured", "incomplete", "not_requested"):
+                    return
+
+    async def _hand_over(self, here: str, fulfillment: dict[str, Any]) -> None:
+        """Ship in one or two parcels and deliver them. Raises Denied."""
         for parcel_no, lines in enumerate(self._parcels(fulfillment["lines"]), start=1):
             parcel = {
                 "fulfillment_id": fulfillment["fulfillment_id"],
@@ -345,15 +401,11 @@ class Shop:
                 "carrier": "DHL",
                 "tracking_number": f"T{here[8:16]}{parcel_no}",
             }
-            try:
-                shipped = await self._send(here, parcel)
-                await asyncio.sleep(self.chance.uniform(0, 20))
-                if self.chance.random() < 0.9:
-                    delivery = f"{here}/shipments/{shipped['shipment_id']}/delivery"
-                    await self.clerk.call("orders", "POST", delivery, {"proof": "CARRIER"})
-            except Denied as denial:
-                self.simulation.tell("clerk", f"cannot ship: {denial.code}")
-                return
+            shipped = await self._send(here, parcel)
+            await asyncio.sleep(self.chance.uniform(0, 20))
+            if self.chance.random() < 0.9:
+                delivery = f"{here}/shipments/{shipped['shipment_id']}/delivery"
+                await self.clerk.call("orders", "POST", delivery, {"proof": "CARRIER"})
 
     async def _send(self, here: str, parcel: dict[str, Any]) -> Any:
         """Hand a parcel over; if its money is not secured, have that done first."""
@@ -361,7 +413,7 @@ class Shop:
             try:
                 return await self.clerk.call("orders", "POST", f"{here}/shipments", parcel)
             except Denied as denial:
-                if denial.code != "payment_not_secured":
+                if denial.code not in ("payment_not_secured", "on_hold"):
                     raise
                 self.simulation.tell("clerk", "the rest is not secured")
             with suppress(Denied):
@@ -436,3 +488,7 @@ class Shop:
 
 def _open_intent(order: dict[str, Any]) -> str | None:
     return next((each["intent_id"] for each in order["intents"] if each["status"] == "OPEN"), None)
+
+
+def _open_fulfillments(order: dict[str, Any]) -> list[dict[str, Any]]:
+    return [each for each in order["fulfillments"] if each["status"] == "OPEN"]

@@ -13,7 +13,7 @@ from cli.simulate.world import World, blueprints
 from shared.domain import category_of, key_of
 from shared.events.cart import CartCheckedOut, CartMerged
 from shared.events.envelope import Recorded
-from shared.events.orders import Delivered, OrderCancelled, OrderProcessingStarted, Shipped
+from shared.events.orders import Delivered, OrderCancelled, OrderEdited, OrderProcessingStarted, Shipped
 from shared.events.returns import ReturnReceived, ReturnRequested
 from shared.messaging.cloudevents import parse
 from shared.messaging.topics import topic_of
@@ -133,6 +133,8 @@ def _facts(event: Recorded[Any]) -> Iterator[tuple[str, str]]:
             yield "processing", key_of(event.stream)
         case OrderCancelled():
             yield "cancelled", key_of(event.stream)
+        case OrderEdited(edit_id=edit_id):
+            yield "edit", str(edit_id)
         case Shipped(shipment_id=shipment_id):
             yield "shipment", str(shipment_id)
         case Delivered(shipment_id=shipment_id):
@@ -153,6 +155,8 @@ def _promise(each: Acknowledged) -> tuple[str, str] | None:
             return "processing", order
         case ["orders", order, "cancel"]:
             return "cancelled", order
+        case ["orders", _, "edits"]:
+            return "edit", str(each.answer["edit_id"])
         case ["orders", _, "shipments"]:
             return "shipment", str(each.answer["shipment_id"])
         case ["orders", _, "shipments", shipment, "delivery"]:

@@ -38,6 +38,7 @@ PROVIDER, MAIL = ProviderPort(), MailPort()
 ORDER_POLICY = OrderPolicy(
     stock_answer_within=timedelta(minutes=20),
     payment_window=timedelta(minutes=10),
+    balance_window=timedelta(hours=2),
     late_authorization_ends_after=timedelta(hours=2),
     cancel_unprocessed_after=timedelta(hours=6),
     ship_within=timedelta(hours=1),
