@@ -256,7 +256,8 @@ class PaymentMachine(RuleBasedStateMachine):
             "capture_method": method,
             "metadata": {"order_id": str(order_id or "theirs")},
         }
-        if order_id is not None and (self.payments.find(wish["reference"]) or self.order(whose or 0)):
+        asked = "SELECT 1 FROM intents WHERE reference = ?"
+        if order_id is not None and (self.books.one(asked, wish["reference"]) or self.order(whose or 0)):
             return
         if order_id is not None:
             wish |= {"amount": TOTAL, "capture_method": "manual"}
